@@ -1,0 +1,45 @@
+# featflow_layer(name [TORCH] [DEPENDS layer...] [LIBS lib...])
+#
+# One static library per folder of src/: every *.cpp but *_test.cpp, which make one test program
+# per layer (<name>_test). DEPENDS are public, LIBS private: third-party headers stay in .cpp files.
+function(featflow_layer name)
+  cmake_parse_arguments(LAYER "TORCH" "" "DEPENDS;LIBS" ${ARGN})
+  if(LAYER_TORCH AND NOT FEATFLOW_TORCH)
+    return()
+  endif()
+  foreach(below IN LISTS LAYER_DEPENDS)
+    if(NOT TARGET featflow_${below})
+      return()  # a layer above LibTorch, in a build without it
+    endif()
+  endforeach()
+
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+
+  if(NOT sources)
+    return()
+  endif()
+  set(target featflow_${name})
+  add_library(${target} STATIC ${sources})
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  list(TRANSFORM LAYER_DEPENDS PREPEND featflow_)
+  target_link_libraries(${target} PUBLIC ${LAYER_DEPENDS} PRIVATE featflow_flags ${LAYER_LIBS})
+  if(LAYER_TORCH)
+    target_link_libraries(${target} PRIVATE torch)
+    target_include_directories(${target} SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
+    target_precompile_headers(${target} PRIVATE <torch/torch.h>)
+  endif()
+
+  if(FEATFLOW_TESTS AND tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE ${target} featflow_flags ${LAYER_LIBS}
+                          GTest::gtest GTest::gmock GTest::gtest_main)
+    if(LAYER_TORCH)
+      target_link_libraries(${name}_test PRIVATE torch)
+    endif()
+    add_test(NAME unit.${name} COMMAND ${name}_test)
+    set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 300)
+  endif()
+endfunction()

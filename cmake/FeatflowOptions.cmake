@@ -1,0 +1,27 @@
+option(FEATFLOW_TESTS "Build the tests (needs GoogleTest)" ON)
+option(FEATFLOW_BENCH "Build the benchmarks (needs Google Benchmark)" OFF)
+option(FEATFLOW_TORCH "Build the layers that need LibTorch; OFF for sanitizer builds" ON)
+option(FEATFLOW_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
+set(FEATFLOW_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize, e.g. address,undefined")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O3 -g1 -DNDEBUG")
+
+# Warnings and code generation for our own code only; never for dependencies.
+add_library(featflow_flags INTERFACE)
+target_compile_options(featflow_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  # -fno-trapping-math lets rint and comparisons vectorise; NaN checks stay valid (no -ffast-math).
+  -march=x86-64-v3 -fno-math-errno -fno-trapping-math)
+if(FEATFLOW_SANITIZE)
+  target_compile_options(featflow_flags INTERFACE -fsanitize=${FEATFLOW_SANITIZE}
+                         -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(featflow_flags INTERFACE -fsanitize=${FEATFLOW_SANITIZE})
+endif()

@@ -1,0 +1,58 @@
+#include "core/process.hpp"
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+
+#include <fstream>
+
+namespace featflow {
+
+void tune_allocator() {
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, -1);
+}
+
+bool processor_supported() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("bmi2");
+}
+
+int64_t peak_memory_bytes() {
+  struct rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+int64_t free_disk_bytes(const std::filesystem::path& folder) {
+  struct statvfs info = {};
+  if (statvfs(folder.c_str(), &info) != 0) return -1;
+  return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
+}
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+std::string human_bytes(int64_t bytes) {
+  const auto value = static_cast<double>(bytes);
+  if (value >= 1 << 30) return fmt::format("{:.1f} GiB", value / (1 << 30));
+  if (value >= 1 << 20) return fmt::format("{:.1f} MiB", value / (1 << 20));
+  if (value >= 1 << 10) return fmt::format("{:.1f} KiB", value / (1 << 10));
+  return fmt::format("{} B", bytes);
+}
+
+std::string human_seconds(double seconds) {
+  const auto s = static_cast<int64_t>(seconds + 0.5);
+  if (s >= 3600) return fmt::format("{} h {} min", s / 3600, s / 60 % 60);
+  if (s >= 60) return fmt::format("{} min {} s", s / 60, s % 60);
+  if (seconds >= 10 || seconds == 0) return fmt::format("{} s", s);
+  return fmt::format("{:.1f} s", seconds);
+}
+
+}  // namespace featflow

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace featflow {
+
+/// Keeps large temporaries out of mmap/munmap, which page-faults every step (4.7 → 3.5 s for a
+/// dense autoencoder step). Call first thing in `main`.
+void tune_allocator();
+
+/// False where the processor lacks what the build's kernels use (AVX2, FMA).
+bool processor_supported();
+
+int64_t peak_memory_bytes();
+int64_t free_disk_bytes(const std::filesystem::path& folder);  ///< -1 if unknown.
+std::string processor_name();
+std::string human_bytes(int64_t bytes);     ///< "1.5 GiB"
+std::string human_seconds(double seconds);  ///< "2 min 5 s"
+
+}  // namespace featflow
