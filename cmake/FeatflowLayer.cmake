@@ -1,9 +1,9 @@
-# featflow_layer(name [TORCH] [DEPENDS layer...] [LIBS lib...])
+# featflow_layer(name [TORCH] [DEPENDS layer...] [LIBS lib...] [TEST_LIBS lib...])
 #
 # One static library per folder of src/: every *.cpp but *_test.cpp, which make one test program
 # per layer (<name>_test). DEPENDS are public, LIBS private: third-party headers stay in .cpp files.
 function(featflow_layer name)
-  cmake_parse_arguments(LAYER "TORCH" "" "DEPENDS;LIBS" ${ARGN})
+  cmake_parse_arguments(LAYER "TORCH" "" "DEPENDS;LIBS;TEST_LIBS" ${ARGN})
   if(LAYER_TORCH AND NOT FEATFLOW_TORCH)
     return()
   endif()
@@ -34,7 +34,7 @@ function(featflow_layer name)
 
   if(FEATFLOW_TESTS AND tests)
     add_executable(${name}_test ${tests})
-    target_link_libraries(${name}_test PRIVATE ${target} featflow_flags ${LAYER_LIBS}
+    target_link_libraries(${name}_test PRIVATE ${target} featflow_flags ${LAYER_LIBS} ${LAYER_TEST_LIBS}
                           GTest::gtest GTest::gmock GTest::gtest_main)
     if(LAYER_TORCH)
       target_link_libraries(${name}_test PRIVATE torch)

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "activations/matching_text.hpp"
+#include "autoencoder/autoencoder.hpp"
+#include "model/model.hpp"
+
+namespace featflow {
+
+struct HarvestConfig {
+  std::string tap;
+  int64_t block_size = 24;  ///< The autoencoder's own: blocks are what the model sees, alone.
+  std::string model_name, autoencoder_name;
+};
+
+/// Sparse feature activations of every token of the text but BOS, written to `folder` as shards
+/// of at most kShardRows rows ("feature activations" in docs/formats.md). A document's blocks are
+/// its own: a block never crosses into the next document. Shards that are there already are kept
+/// (resume); on Ctrl-C throws Interrupted between two shards.
+void harvest(const Model& model, const Autoencoder& autoencoder, const MatchingText& text,
+             const HarvestConfig& config, const std::filesystem::path& folder);
+
+}  // namespace featflow

@@ -1,0 +1,203 @@
+#include "autoencoder/feature_activations.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+#include "storage/safetensors.hpp"
+
+namespace featflow {
+namespace {
+
+using Path = std::filesystem::path;
+
+constexpr int64_t kNarrowFeatures = 65'536;  // up to here feature indices are stored as u16
+constexpr int64_t kMaxFeatures = int64_t{1} << 31;
+
+[[noreturn]] void fail(const Path& file, const std::string& what) {
+  throw Error(fmt::format("{}: {}", file.string(), what));
+}
+
+int64_t read_feature_count(const SafetensorsFile& file) {
+  const std::string& text = file.metadata("feature_count");
+  int64_t count = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (code != std::errc() || end != text.data() + text.size() || count < 1 ||
+      count > kMaxFeatures) {
+    fail(file.path(),
+         fmt::format("feature_count is {}, expected a positive integer", featflow::quoted(text)));
+  }
+  return count;
+}
+
+std::vector<std::string> read_corpus_names(const SafetensorsFile& file) {
+  const std::string& text = file.metadata("corpus_names");
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const bool names = json.is_array() &&
+                     std::ranges::all_of(json, [](const auto& name) { return name.is_string(); });
+  if (!names) {
+    fail(file.path(), fmt::format("corpus_names is {}, expected a JSON list of strings",
+                                  featflow::quoted(text)));
+  }
+  return json.get<std::vector<std::string>>();
+}
+
+void validate(const FeatureActivations& a, const Path& file) {
+  const SparseRows& rows = a.rows;
+  const std::vector<int64_t>& offsets = rows.row_offsets;
+  if (offsets.front() != 0 || offsets.back() != rows.active()) {
+    fail(file,
+         fmt::format("row_offsets run from {} to {}, expected 0 to {}, the number of features",
+                     offsets.front(), offsets.back(), rows.active()));
+  }
+  for (size_t r = 0; r + 1 < offsets.size(); ++r) {
+    if (offsets[r + 1] < offsets[r]) {
+      fail(file, fmt::format("row_offsets[{}] is {} after {}, expected ascending offsets", r + 1,
+                             offsets[r + 1], offsets[r]));
+    }
+  }
+  for (size_t r = 0; r + 1 < offsets.size(); ++r) {
+    for (auto e = static_cast<size_t>(offsets[r]); e < static_cast<size_t>(offsets[r + 1]); ++e) {
+      const int32_t feature = rows.features[e];
+      if (feature < 0 || feature >= rows.feature_count ||
+          (e > static_cast<size_t>(offsets[r]) && feature <= rows.features[e - 1])) {
+        fail(file, fmt::format("row {} has feature {}, expected ascending ones below {}", r,
+                               feature, rows.feature_count));
+      }
+      if (!(rows.values[e] > 0) || !std::isfinite(rows.values[e])) {
+        fail(file, fmt::format("row {} has the value {} for feature {}, expected a positive number",
+                               r, rows.values[e], feature));
+      }
+    }
+  }
+  for (size_t r = 0; r + 1 < a.documents.size(); ++r) {
+    if (a.documents[r] > a.documents[r + 1] || a.documents[r] < 0) {
+      fail(file, fmt::format("documents[{}] is {} after {}, expected ascending numbers from 0",
+                             r + 1, a.documents[r + 1], a.documents[r]));
+    }
+  }
+  for (size_t r = 0; r < a.corpora.size(); ++r) {
+    if (a.corpora[r] >= a.corpus_names.size()) {
+      fail(file, fmt::format("corpora[{}] is {}, but there are {} corpus_names", r, a.corpora[r],
+                             a.corpus_names.size()));
+    }
+  }
+}
+
+FeatureActivations load_file(const Path& path) {
+  const SafetensorsFile file(path);
+  FeatureActivations a;
+  a.rows.feature_count = read_feature_count(file);
+  a.model = file.metadata("model");
+  a.autoencoder = file.metadata("autoencoder");
+  a.corpus = file.metadata("corpus");
+  a.corpus_names = read_corpus_names(file);
+  a.rows.row_offsets = file.read<int64_t>("row_offsets", {-1});
+  if (a.rows.row_offsets.empty()) fail(path, "row_offsets is empty, expected rows + 1 numbers");
+  if (file.info("features").dtype == DType::kU16) {
+    const auto narrow = file.read<uint16_t>("features", {-1});
+    a.rows.features.assign(narrow.begin(), narrow.end());
+  } else {
+    a.rows.features = file.read<int32_t>("features", {-1});
+  }
+  a.rows.values = file.read<float>("values", {a.rows.active()});
+  a.token_positions = file.read<int64_t>("token_positions", {a.rows.rows()});
+  if (file.contains("documents")) a.documents = file.read<int32_t>("documents", {a.rows.rows()});
+  if (file.contains("corpora")) a.corpora = file.read<uint8_t>("corpora", {a.rows.rows()});
+  validate(a, path);
+  return a;
+}
+
+template <typename T>
+void append(std::vector<T>& to, const std::vector<T>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+void append_shard(FeatureActivations& all, const FeatureActivations& shard, const Path& file) {
+  const auto same = [&](const char* what, const auto& ours, const auto& theirs) {
+    if (ours != theirs) {
+      fail(file, fmt::format("{} is not that of the first shard: the shards of a folder must come "
+                             "from one harvest",
+                             what));
+    }
+  };
+  same("feature_count", all.rows.feature_count, shard.rows.feature_count);
+  same("model", all.model, shard.model);
+  same("autoencoder", all.autoencoder, shard.autoencoder);
+  same("corpus", all.corpus, shard.corpus);
+  same("corpus_names", all.corpus_names, shard.corpus_names);
+  same("the presence of documents", all.documents.empty(), shard.documents.empty());
+  same("the presence of corpora", all.corpora.empty(), shard.corpora.empty());
+  const int64_t before = all.rows.active();
+  for (size_t r = 1; r < shard.rows.row_offsets.size(); ++r) {
+    all.rows.row_offsets.push_back(before + shard.rows.row_offsets[r]);
+  }
+  if (!all.documents.empty() && all.documents.back() > shard.documents.front()) {
+    fail(file, fmt::format("documents begin with {} but the shard before ends with {}",
+                           shard.documents.front(), all.documents.back()));
+  }
+  append(all.rows.features, shard.rows.features);
+  append(all.rows.values, shard.rows.values);
+  append(all.token_positions, shard.token_positions);
+  append(all.documents, shard.documents);
+  append(all.corpora, shard.corpora);
+}
+
+}  // namespace
+
+void save_feature_activations(const FeatureActivations& a, const Path& file) {
+  const int64_t rows = a.rows.rows(), active = a.rows.active();
+  FEATFLOW_CHECK(std::ssize(a.token_positions) == rows, "one position per row");
+  FEATFLOW_CHECK(a.documents.empty() || std::ssize(a.documents) == rows, "one document per row");
+  FEATFLOW_CHECK(a.corpora.empty() || std::ssize(a.corpora) == rows, "one corpus per row");
+  std::vector<TensorView> tensors = {tensor_view("row_offsets", {rows + 1}, a.rows.row_offsets),
+                                     tensor_view("values", {active}, a.rows.values),
+                                     tensor_view("token_positions", {rows}, a.token_positions)};
+  std::vector<uint16_t> narrow;
+  if (a.rows.feature_count <= kNarrowFeatures) {
+    narrow.assign(a.rows.features.begin(), a.rows.features.end());
+    tensors.push_back(tensor_view("features", {active}, narrow));
+  } else {
+    tensors.push_back(tensor_view("features", {active}, a.rows.features));
+  }
+  if (!a.documents.empty()) tensors.push_back(tensor_view("documents", {rows}, a.documents));
+  if (!a.corpora.empty()) tensors.push_back(tensor_view("corpora", {rows}, a.corpora));
+  write_safetensors(file, tensors,
+                    {{"feature_count", fmt::format("{}", a.rows.feature_count)},
+                     {"model", a.model},
+                     {"autoencoder", a.autoencoder},
+                     {"corpus", a.corpus},
+                     {"corpus_names", nlohmann::json(a.corpus_names).dump()}});
+}
+
+FeatureActivations load_feature_activations(const Path& file_or_folder) {
+  if (!std::filesystem::is_directory(file_or_folder)) return load_file(file_or_folder);
+  const auto shard_path = [&](int64_t index) {
+    return file_or_folder / fmt::format("shard-{:05}.safetensors", index);
+  };
+  if (!std::filesystem::exists(shard_path(0))) {
+    fail(file_or_folder,
+         "has no shard-00000.safetensors, expected a folder of feature activations");
+  }
+  FeatureActivations all = load_file(shard_path(0));
+  int64_t shards = 1;
+  for (; std::filesystem::exists(shard_path(shards)); ++shards) {
+    append_shard(all, load_file(shard_path(shards)), shard_path(shards));
+  }
+  int64_t found = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(file_or_folder)) {
+    const std::string name = entry.path().filename().string();
+    found += name.starts_with("shard-") && name.ends_with(".safetensors");
+  }
+  if (found != shards) {
+    fail(file_or_folder, fmt::format("has {} shards but {} is missing", found,
+                                     shard_path(shards).filename().string()));
+  }
+  return all;
+}
+
+}  // namespace featflow

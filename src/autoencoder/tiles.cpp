@@ -1,0 +1,174 @@
+#include "autoencoder/tiles.hpp"
+
+#include <algorithm>
+
+#include "core/blas.hpp"
+#include "core/error.hpp"
+#include "core/parallel.hpp"
+
+namespace featflow {
+namespace {
+
+// product [tile rows, tile features] = input W_eᵀ of one tile.
+void tile_product(const Autoencoder& autoencoder, const float* input, int64_t rows,
+                  int64_t first_feature, int64_t features, float* product, int64_t stride) {
+  const int64_t n = autoencoder.input_size;
+  sgemm(Transpose::kNo, Transpose::kYes, rows, features, n, 1, input, n,
+        autoencoder.encoder_weight.data() + first_feature * n, n, 0, product, stride);
+}
+
+// Appends the positive ones of product[j] + bias[j], j in [0, count), at (features, values), which
+// have room for `count` more; returns how many.
+int64_t compact(const float* product, const float* bias, int64_t count, int32_t first_feature,
+                int32_t* features, float* values) {
+  constexpr int64_t kGroup = 16;  // nearly all groups have no active feature
+  int64_t found = 0;
+  const auto scan = [&](int64_t begin, int64_t end) {
+    for (int64_t j = begin; j < end; ++j) {
+      const float value = product[j] + bias[j];
+      features[found] = first_feature + static_cast<int32_t>(j);
+      values[found] = value;
+      found += value > 0;
+    }
+  };
+  int64_t j = 0;
+  for (; j + kGroup <= count; j += kGroup) {
+    int any = 0;
+    for (int64_t k = j; k < j + kGroup; ++k) any |= product[k] + bias[k] > 0;
+    if (any) scan(j, j + kGroup);
+  }
+  scan(j, count);
+  return found;
+}
+
+}  // namespace
+
+void for_each_chunk(
+    int64_t count, int64_t chunk,
+    const std::function<void(int64_t chunk, int64_t begin, int64_t end, int worker)>& body) {
+  parallel_for(chunk_count(count, chunk), 1, [&](int64_t first, int64_t last, int worker) {
+    for (int64_t c = first; c < last; ++c) {
+      body(c, c * chunk, std::min((c + 1) * chunk, count), worker);
+    }
+  });
+}
+
+void TiledEncoder::encode(const Autoencoder& autoencoder, const float* input, int64_t rows,
+                          SparseRows& out) {
+  const int64_t n = autoencoder.input_size, m = autoencoder.feature_count;
+  const int64_t blocks = chunk_count(m, kTileFeatures);
+  tiles_.resize(static_cast<size_t>(chunk_count(rows, kTileTokens) * blocks));
+  products_.resize(static_cast<size_t>(thread_count()));
+
+  for_each_chunk(std::ssize(tiles_), 1, [&](int64_t index, int64_t, int64_t, int worker) {
+    const int64_t row = index / blocks * kTileTokens, feature = index % blocks * kTileFeatures;
+    const int64_t tile_rows = std::min(kTileTokens, rows - row);
+    const int64_t tile_features = std::min(kTileFeatures, m - feature);
+    std::vector<float>& product = products_[static_cast<size_t>(worker)];
+    product.resize(static_cast<size_t>(std::min(kTileTokens, rows) * std::min(kTileFeatures, m)));
+    tile_product(autoencoder, input + row * n, tile_rows, feature, tile_features, product.data(),
+                 tile_features);
+
+    Tile& tile = tiles_[static_cast<size_t>(index)];
+    tile.row_offsets.assign(1, 0);
+    int64_t used = 0;
+    for (int64_t t = 0; t < tile_rows; ++t) {
+      const auto needed = static_cast<size_t>(used + tile_features + 1);  // scan writes one ahead
+      if (tile.features.size() < needed) {
+        tile.features.resize(2 * needed);
+        tile.values.resize(2 * needed);
+      }
+      used += compact(product.data() + t * tile_features, autoencoder.encoder_bias.data() + feature,
+                      tile_features, static_cast<int32_t>(feature), tile.features.data() + used,
+                      tile.values.data() + used);
+      tile.row_offsets.push_back(used);
+    }
+  });
+
+  out.feature_count = m;
+  out.row_offsets.assign(static_cast<size_t>(rows + 1), 0);
+  const auto tile_of = [&](int64_t row, int64_t block) -> const Tile& {
+    return tiles_[static_cast<size_t>(row / kTileTokens * blocks + block)];
+  };
+  for (int64_t row = 0; row < rows; ++row) {
+    int64_t count = 0;
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t* ends = tile_of(row, block).row_offsets.data() + row % kTileTokens;
+      count += ends[1] - ends[0];
+    }
+    out.row_offsets[static_cast<size_t>(row + 1)] =
+        out.row_offsets[static_cast<size_t>(row)] + count;
+  }
+  out.features.resize(static_cast<size_t>(out.row_offsets.back()));
+  out.values.resize(out.features.size());
+  for_each_chunk(rows, 64, [&](int64_t, int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      int64_t to = out.row_offsets[static_cast<size_t>(row)];
+      for (int64_t block = 0; block < blocks; ++block) {
+        const Tile& tile = tile_of(row, block);
+        const int64_t* ends = tile.row_offsets.data() + row % kTileTokens;
+        std::copy(tile.features.data() + ends[0], tile.features.data() + ends[1],
+                  out.features.data() + to);
+        std::copy(tile.values.data() + ends[0], tile.values.data() + ends[1],
+                  out.values.data() + to);
+        to += ends[1] - ends[0];
+      }
+    }
+  });
+}
+
+void TiledEncoder::encode_dense(const Autoencoder& autoencoder, const float* input, int64_t rows,
+                                float* out) {
+  const int64_t n = autoencoder.input_size, m = autoencoder.feature_count;
+  const int64_t blocks = chunk_count(m, kTileFeatures);
+  for_each_chunk(
+      chunk_count(rows, kTileTokens) * blocks, 1, [&](int64_t index, int64_t, int64_t, int) {
+        const int64_t row = index / blocks * kTileTokens, feature = index % blocks * kTileFeatures;
+        const int64_t tile_rows = std::min(kTileTokens, rows - row);
+        const int64_t tile_features = std::min(kTileFeatures, m - feature);
+        float* product = out + row * m + feature;
+        tile_product(autoencoder, input + row * n, tile_rows, feature, tile_features, product, m);
+        const float* bias = autoencoder.encoder_bias.data() + feature;
+        for (int64_t t = 0; t < tile_rows; ++t) {
+          float* values = product + t * m;
+          for (int64_t j = 0; j < tile_features; ++j) {
+            const float value = values[j] + bias[j];
+            values[j] = value > 0 ? value : 0;
+          }
+        }
+      });
+}
+
+void transpose(const SparseRows& rows, FeatureColumns& columns) {
+  const int64_t m = rows.feature_count;
+  columns.offsets.assign(static_cast<size_t>(m + 1), 0);
+  columns.tokens.resize(rows.features.size());
+  columns.slots.resize(rows.features.size());
+  // Each block of features finds its own stretch in every row, so blocks never meet.
+  const auto for_each_entry = [&](int64_t first, int64_t last, const auto& visit) {
+    for (int64_t row = 0; row < rows.rows(); ++row) {
+      const int32_t* begin = rows.features.data() + rows.row_offsets[static_cast<size_t>(row)];
+      const int32_t* end = rows.features.data() + rows.row_offsets[static_cast<size_t>(row + 1)];
+      for (const int32_t* at = std::lower_bound(begin, end, static_cast<int32_t>(first));
+           at != end && *at < last; ++at) {
+        visit(*at, row, at - rows.features.data());
+      }
+    }
+  };
+  for_each_chunk(m, kTileFeatures, [&](int64_t, int64_t first, int64_t last, int) {
+    for_each_entry(first, last, [&](int32_t feature, int64_t, int64_t) {
+      ++columns.offsets[static_cast<size_t>(feature) + 1];
+    });
+  });
+  for (size_t j = 0; j < static_cast<size_t>(m); ++j) columns.offsets[j + 1] += columns.offsets[j];
+  for_each_chunk(m, kTileFeatures, [&](int64_t, int64_t first, int64_t last, int) {
+    std::vector<int64_t> next(columns.offsets.begin() + first, columns.offsets.begin() + last);
+    for_each_entry(first, last, [&](int32_t feature, int64_t row, int64_t slot) {
+      const auto to = static_cast<size_t>(next[static_cast<size_t>(feature - first)]++);
+      columns.tokens[to] = static_cast<int32_t>(row);
+      columns.slots[to] = slot;
+    });
+  });
+}
+
+}  // namespace featflow

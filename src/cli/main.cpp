@@ -1,0 +1,84 @@
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <exception>
+
+#include "cli/command.hpp"
+#include "cli/version.hpp"
+#include "core/blas.hpp"
+#include "core/error.hpp"
+#include "core/interrupt.hpp"
+#include "core/log.hpp"
+#include "core/process.hpp"
+#include "model/model.hpp"
+
+namespace {
+
+using featflow::CommonOptions;
+
+constexpr int kUserError = 1, kUsageError = 2, kInternalError = 70, kInterrupted = 130;
+
+// The order of --help: a whole study first, then its stages.
+using AddCommand = void (*)(CLI::App&, CommonOptions&);
+constexpr AddCommand kCommands[] = {
+    featflow::add_run,     featflow::add_status,      featflow::add_clean, featflow::add_doctor,
+    featflow::add_corpus,  featflow::add_tokenizer,   featflow::add_train, featflow::add_eval,
+    featflow::add_forward, featflow::add_generate,    featflow::add_merge, featflow::add_sweep,
+    featflow::add_sae,     featflow::add_activations, featflow::add_match, featflow::add_flow,
+    featflow::add_report,
+};
+
+std::string version_text() {
+  return fmt::format("featflow {}\nBLAS {}\nLibTorch {}", featflow::version(),
+                     featflow::blas_info().config, featflow::torch_version());
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{
+      "FeatFlow shows what happens to the features inside a language model when it is\n"
+      "fine-tuned and when fine-tunes are merged.",
+      "featflow"};
+  app.footer(
+      "Start here:\n  featflow run studies/quick.toml\n\n"
+      "featflow COMMAND --help tells more about a command.");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", version_text, "Version, git revision, BLAS and LibTorch");
+  CommonOptions common;
+  for (const AddCommand add : kCommands) add(app, common);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsageError;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  featflow::tune_allocator();
+  if (!featflow::processor_supported()) {
+    fmt::print(stderr, "error: this processor ({}) has no AVX2 and FMA, which this build needs\n",
+               featflow::processor_name());
+    return kUserError;
+  }
+  featflow::install_interrupt_handler();
+  try {
+    return run(argc, argv);
+  } catch (const featflow::Interrupted&) {
+    featflow::log_error("interrupted; what is done is saved: the same command goes on from there");
+    return kInterrupted;
+  } catch (const featflow::Error& error) {
+    featflow::log_error(error.what());
+    return kUserError;
+  } catch (const std::filesystem::filesystem_error& error) {
+    featflow::log_error(error.what());
+    return kUserError;
+  } catch (const std::bad_alloc&) {
+    featflow::log_error("out of memory; smaller sizes in the study, or --threads 1, need less");
+    return kUserError;
+  } catch (const std::exception& error) {
+    featflow::log_error(fmt::format("a bug in FeatFlow, please report it: {}", error.what()));
+    return kInternalError;
+  }
+}

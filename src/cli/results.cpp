@@ -1,0 +1,47 @@
+#include <fmt/format.h>
+
+#include "cli/command.hpp"
+#include "study/run_folder.hpp"
+#include "study/stages.hpp"
+
+namespace featflow {
+namespace {
+
+// A late stage of a run alone, with what it needs and is not there yet.
+void run_stage(const std::string& run, const std::string& stage, const std::string& file,
+               const CommonOptions& common) {
+  common.apply();
+  const SavedStudy saved = load_run(run);
+  const RunFolder held(run, saved.study, saved.text, saved.provenance);
+  const StageGraph graph = build_stages(saved.study);
+  graph.execute(run, stage);
+  const auto path = graph.folder(run, stage) / file;
+  if (common.json) {
+    print_json({{"run", run}, {"file", path.string()}});
+  } else {
+    fmt::print("{}\n", path.string());
+  }
+}
+
+void add_stage(CLI::App& app, CommonOptions& common, const std::string& name,
+               const std::string& description, const std::string& stage, const std::string& file) {
+  auto run = std::make_shared<std::string>();
+  CLI::App* command =
+      add_command(app, name, description, "featflow " + name + " runs/quick", common);
+  command->add_option("run", *run, "Run folder")->required();
+  command->callback([=, &common] { run_stage(*run, stage, file, common); });
+}
+
+}  // namespace
+
+void add_flow(CLI::App& app, CommonOptions& common) {
+  add_stage(app, common, "flow", "Persisting, emerging and disappearing features of a run",
+            "flow/flow", "flow.json");
+}
+
+void add_report(CLI::App& app, CommonOptions& common) {
+  add_stage(app, common, "report", "The report of a run, as one HTML file", "report/report",
+            kReportFile);
+}
+
+}  // namespace featflow

@@ -1,0 +1,259 @@
+#include <fmt/format.h>
+
+#include "activations/autoencoder_evaluation.hpp"
+#include "activations/harvest.hpp"
+#include "activations/model_source.hpp"
+#include "autoencoder/file_source.hpp"
+#include "autoencoder/saelens.hpp"
+#include "autoencoder/trainer.hpp"
+#include "cli/command.hpp"
+#include "cli/text_input.hpp"
+#include "core/error.hpp"
+#include "core/rng.hpp"
+#include "storage/artifact.hpp"
+#include "storage/files.hpp"
+#include "study/canonical.hpp"
+
+namespace featflow {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The study's keys of [autoencoder] as flags: l1_coefficient → --l1-coefficient.
+class FlagAdder {
+ public:
+  explicit FlagAdder(CLI::App& command) : command_(command) {}
+
+  template <typename T>
+  void operator()(std::string key, T& value, Range = {}) {
+    std::ranges::replace(key, '_', '-');
+    if constexpr (std::is_same_v<T, bool>) {
+      command_.add_flag("--" + key + ",!--no-" + key, value)->capture_default_str();
+    } else {
+      command_.add_option("--" + key, value)->capture_default_str();
+    }
+  }
+  template <typename T>
+  void without_influence(const std::string& key, T& value, Range range = {}) {
+    if (key != "l1_table") (*this)(key, value, range);
+  }
+  template <typename T>
+  void evaluation(const std::string&, T&, Range = {}) {}
+
+ private:
+  CLI::App& command_;
+};
+
+std::string default_tap(const Model& model) {
+  return fmt::format("blocks.{}.mlp.hook_post", model.config().num_hidden_layers - 1);
+}
+
+std::unique_ptr<ModelActivationSource> text_source(std::shared_ptr<const Model> model,
+                                                   const std::string& tap, TokenShard text,
+                                                   int64_t block_size, int64_t batch_blocks,
+                                                   int64_t tokens, uint64_t seed) {
+  std::vector<MixtureComponent> components = {
+      {"text", std::make_shared<const TokenShard>(std::move(text)), 1.0}};
+  const int64_t batch_tokens = block_size * batch_blocks;
+  const int64_t batches = (tokens + batch_tokens - 1) / batch_tokens;
+  return std::make_unique<ModelActivationSource>(
+      std::move(model), tap,
+      std::make_shared<const BlockMixture>(std::move(components), block_size,
+                                           batches * batch_blocks, seed),
+      batch_blocks);
+}
+
+struct TrainOptions {
+  AutoencoderSettings settings;
+  std::string model, data, activations, tensor, out;
+  int64_t batch_rows = 3072;
+  uint64_t seed = 42;
+  bool force = false;
+};
+
+void run_sae_train(const TrainOptions& options, const CommonOptions& common) {
+  common.apply();
+  if (options.model.empty() == options.activations.empty()) {
+    throw Error("sae train: expected either --model with --data, or --activations with --tensor");
+  }
+  require_new(options.out, options.force);
+  const uint64_t seed = derive_seed(options.seed, "sae");
+  std::unique_ptr<ActivationSource> source;
+  SaelensInfo info;
+  info.context_size = options.settings.block_size;
+  if (!options.model.empty()) {
+    auto model = std::make_shared<const Model>(load_checkpoint(options.model));
+    info.model_name = options.model;
+    info.hook_name = options.settings.tap.empty() ? default_tap(*model) : options.settings.tap;
+    source = text_source(model, info.hook_name, load_text(options.data, options.model),
+                         options.settings.block_size, options.settings.batch_blocks,
+                         options.settings.tokens, derive_seed(seed, "blocks"));
+  } else {
+    info.hook_name = options.tensor;
+    source = std::make_unique<FileActivationSource>(options.activations, options.tensor,
+                                                    options.batch_rows, options.settings.tokens,
+                                                    derive_seed(seed, "rows"));
+  }
+  AutoencoderTraining training = options.settings.training;
+  training.steps = source->batch_count();
+  training.seed = seed;
+  // Built beside the result, so that a killed run goes on and a finished folder is whole.
+  nlohmann::json config = canonical(options.settings);
+  config.update({{"steps", training.steps},
+                 {"seed", seed},
+                 {"width", source->width()},
+                 {"batch_rows", options.batch_rows},
+                 {"model", options.model},
+                 {"data", options.data},
+                 {"activations", options.activations},
+                 {"tensor", options.tensor}});
+  const fs::path out = fs::absolute(options.out).lexically_normal();
+  ArtifactBuilder builder(out, {"sae", out.filename(), 1, config.dump(), {}},
+                          out.parent_path() / ".old");
+  const Autoencoder trained =
+      train_autoencoder(training, *source, builder.partial_folder(), "autoencoder");
+  save_saelens(builder.partial_folder(), trained, info);
+  builder.commit();
+  if (common.json) {
+    print_json({{"out", options.out},
+                {"input_size", trained.input_size},
+                {"feature_count", trained.feature_count},
+                {"steps", training.steps}});
+  } else {
+    fmt::print("{}: {} features of {} inputs, {} steps\n", options.out, trained.feature_count,
+               trained.input_size, training.steps);
+  }
+}
+
+struct EvalOptions {
+  std::string sae, model, tap;
+  TextInput input;
+  AutoencoderEvaluationConfig config;
+};
+
+void run_sae_eval(const EvalOptions& options, const CommonOptions& common) {
+  common.apply();
+  const SaelensAutoencoder sae = load_saelens(options.sae);
+  auto model = std::make_shared<const Model>(load_checkpoint(options.model));
+  AutoencoderEvaluationConfig config = options.config;
+  config.tap = options.tap.empty() ? default_tap(*model) : options.tap;
+  TokenShard text = options.input.load(options.model);
+  config.tokens = std::min(config.tokens, text.size());
+  const auto source =
+      text_source(model, config.tap, text, config.block_size,
+                  /*batch_blocks=*/
+                  std::max<int64_t>(1, std::min<int64_t>(128, text.size() / config.block_size)),
+                  config.tokens, /*seed=*/0);
+  const AutoencoderEvaluation result =
+      evaluate_autoencoder(*model, sae.autoencoder, *source, {{"text", std::move(text)}}, config);
+  if (common.json) {
+    fmt::print("{}\n", to_json(result));
+    return;
+  }
+  fmt::print("{}", describe(result));
+}
+
+struct HarvestOptions {
+  std::string model, sae, data, out, tap;
+  int64_t block_size = 24;
+  bool force = false;
+};
+
+void run_activations(const HarvestOptions& options, const CommonOptions& common) {
+  common.apply();
+  require_new(options.out, options.force);
+  const Model model(load_checkpoint(options.model));
+  MatchingText text;
+  text.tokens = load_text(options.data, options.model);
+  text.document_corpora.assign(static_cast<size_t>(text.tokens.document_count()), 0);
+  text.corpus_names = {"text"};
+  HarvestConfig config;
+  config.tap = options.tap.empty() ? default_tap(model) : options.tap;
+  config.block_size = options.block_size;
+  config.model_name = options.model;
+  config.autoencoder_name = options.sae;
+  const fs::path out = fs::absolute(options.out).lexically_normal();
+  const Autoencoder autoencoder = load_saelens(options.sae).autoencoder;
+  const nlohmann::json facts = {{"tap", config.tap},
+                                {"block_size", config.block_size},
+                                {"text", text.content_hash()},
+                                {"model", options.model},
+                                {"sae", options.sae}};
+  ArtifactBuilder builder(out, {"activations", out.filename(), 1, facts.dump(), {}},
+                          out.parent_path() / ".old");
+  harvest(model, autoencoder, text, config, builder.partial_folder());
+  builder.commit();
+  if (common.json) {
+    print_json({{"out", options.out}, {"tokens", text.tokens.size()}});
+  } else {
+    fmt::print("{}: feature activations of {} tokens\n", options.out, text.tokens.size());
+  }
+}
+
+}  // namespace
+
+void add_sae(CLI::App& app, CommonOptions& common) {
+  CLI::App* sae = app.add_subcommand("sae", "Train and evaluate sparse autoencoders");
+  sae->require_subcommand(1);
+
+  auto train = std::make_shared<TrainOptions>();
+  CLI::App* command = add_command(
+      *sae, "train", "Train one on a model's activations, or on activations in a file",
+      "featflow sae train --model runs/quick/model/Lua --data corpora/lua/nmap-common.jsonl.zst "
+      "--tokens 2000000 --out sae",
+      common);
+  command->add_option("--model", train->model, "Model folder");
+  command->add_option("--data", train->data,
+                      "Text for --model: JSONL, files, folder, glob, tokens");
+  command->add_option("--activations", train->activations, "safetensors file instead of a model");
+  command->add_option("--tensor", train->tensor, "Its tensor [rows, n]");
+  command->add_option("--batch-rows", train->batch_rows, "Batch size with --activations")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--seed", train->seed)->capture_default_str();
+  command->add_option("--out", train->out, "SAELens folder to write")->required();
+  command->add_flag("--force", train->force, "Replace an existing folder");
+  FlagAdder flags(*command);
+  fields(train->settings, flags);
+  command->callback([train, &common] { run_sae_train(*train, common); });
+
+  auto eval = std::make_shared<EvalOptions>();
+  command =
+      add_command(*sae, "eval", "L0, MSE, explained variance, explained loss, dead share, density",
+                  "featflow sae eval runs/quick/autoencoder/Lua --model runs/quick/model/Lua "
+                  "--data corpora/lua/nmap-common.jsonl.zst",
+                  common);
+  command->add_option("sae", eval->sae, "SAELens folder")->required();
+  command->add_option("--model", eval->model, "Model folder it was trained on")->required();
+  command->add_option("--tap", eval->tap, "Default: blocks.L.mlp.hook_post of the last layer");
+  eval->input.add_to(*command);
+  command->add_option("--block-size", eval->config.block_size, "Tokens the model sees at a time")
+      ->check(CLI::Range(2, 1'000'000))
+      ->capture_default_str();
+  command->add_option("--tokens", eval->config.tokens, "Size of the sample")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->callback([eval, &common] { run_sae_eval(*eval, common); });
+}
+
+void add_activations(CLI::App& app, CommonOptions& common) {
+  auto options = std::make_shared<HarvestOptions>();
+  CLI::App* command = add_command(
+      app, "activations", "Sparse feature activations of a text",
+      "featflow activations --model runs/quick/model/Lua --sae runs/quick/autoencoder/Lua "
+      "--data text.jsonl --out lua-activations",
+      common);
+  command->add_option("--model", options->model, "Model folder")->required();
+  command->add_option("--sae", options->sae, "SAELens folder")->required();
+  command->add_option("--data", options->data, "JSONL, text files, a folder, a glob, or tokens")
+      ->required();
+  command->add_option("--tap", options->tap, "Default: blocks.L.mlp.hook_post of the last layer");
+  command->add_option("--block-size", options->block_size, "Tokens the model sees at a time")
+      ->check(CLI::Range(2, 4096))
+      ->capture_default_str();
+  command->add_option("--out", options->out, "Folder of shards to write")->required();
+  command->add_flag("--force", options->force, "Replace an existing folder");
+  command->callback([options, &common] { run_activations(*options, common); });
+}
+
+}  // namespace featflow

@@ -1,0 +1,131 @@
+#include "features/columns.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "core/error.hpp"
+#include "core/parallel.hpp"
+
+namespace featflow {
+namespace {
+
+// Entries of one row whose feature lies in [first, end): features ascend within a row.
+struct Entries {
+  int64_t begin, end;
+};
+Entries entries_between(const SparseRows& rows, int64_t row, int64_t first, int64_t end) {
+  const int32_t* features = rows.features.data();
+  Entries entries{rows.row_offsets[row], rows.row_offsets[row + 1]};
+  if (first > 0) {
+    entries.begin =
+        std::lower_bound(features + entries.begin, features + entries.end, first) - features;
+  }
+  if (end < rows.feature_count) {
+    entries.end =
+        std::lower_bound(features + entries.begin, features + entries.end, end) - features;
+  }
+  return entries;
+}
+
+}  // namespace
+
+std::vector<uint8_t> rows_of_corpora(const FeatureActivations& activations,
+                                     const std::vector<std::string>& names) {
+  if (activations.corpora.empty() && activations.rows.rows() > 0) {
+    throw Error(
+        fmt::format("feature activations of model {}: rows carry no corpus, but rows of "
+                    "chosen corpora were asked for (harvest them again with corpora)",
+                    featflow::quoted(activations.model)));
+  }
+  std::vector<uint8_t> wanted(activations.corpus_names.size(), 0);
+  for (const std::string& name : names) {
+    const auto found =
+        std::find(activations.corpus_names.begin(), activations.corpus_names.end(), name);
+    if (found == activations.corpus_names.end()) {
+      throw Error(
+          fmt::format("feature activations of model {}: no rows of corpus {}; there are {} "
+                      "corpora",
+                      featflow::quoted(activations.model), featflow::quoted(name),
+                      activations.corpus_names.size()));
+    }
+    wanted[static_cast<size_t>(found - activations.corpus_names.begin())] = 1;
+  }
+  std::vector<uint8_t> mask(activations.corpora.size());
+  for (size_t row = 0; row < mask.size(); ++row) mask[row] = wanted.at(activations.corpora[row]);
+  return mask;
+}
+
+Column FeatureColumns::column(int64_t feature) const {
+  const auto index = static_cast<size_t>(feature - first_feature);
+  const auto begin = static_cast<size_t>(offsets[index]);
+  const auto count = static_cast<size_t>(offsets[index + 1]) - begin;
+  return {std::span(rows).subspan(begin, count), std::span(values).subspan(begin, count)};
+}
+
+FeatureColumns transpose(const SparseRows& input, const TransposeOptions& options) {
+  const int64_t n = input.rows();
+  if (n > std::numeric_limits<int32_t>::max()) {
+    throw Error(fmt::format("feature activations: {} rows, at most {} are supported", n,
+                            std::numeric_limits<int32_t>::max()));
+  }
+  FEATFLOW_CHECK(options.mask.empty() || std::ssize(options.mask) == n, "one mask entry per row");
+  FEATFLOW_CHECK(options.row_order.empty() || std::ssize(options.row_order) == n,
+                 "row_order permutes all rows");
+  const int64_t first = options.first_feature;
+  const int64_t end = options.end_feature < 0 ? input.feature_count : options.end_feature;
+  FEATFLOW_CHECK(0 <= first && first <= end && end <= input.feature_count, "feature range");
+  const int64_t width = end - first;
+
+  const auto for_each_entry = [&](int64_t row_begin, int64_t row_end, auto&& visit) {
+    for (int64_t row = row_begin; row < row_end; ++row) {
+      if (!options.mask.empty() && options.mask[row] == 0) continue;
+      const int64_t source = options.row_order.empty() ? row : options.row_order[row];
+      const Entries entries = entries_between(input, source, first, end);
+      for (int64_t e = entries.begin; e < entries.end; ++e) {
+        visit(row, input.features[e] - first, input.values[e]);
+      }
+    }
+  };
+
+  // Slabs of rows count, then write behind one another: rows stay ascending within a column.
+  const int64_t slabs = std::clamp<int64_t>(n / 4096, 1, thread_count());
+  const auto slab_begin = [&](int64_t slab) { return n * slab / slabs; };
+  std::vector<std::vector<int64_t>> next(slabs, std::vector<int64_t>(width, 0));
+  parallel_for(slabs, 1, [&](int64_t slab, int64_t last, int) {
+    for (; slab < last; ++slab) {
+      int64_t* count = next[slab].data();
+      for_each_entry(slab_begin(slab), slab_begin(slab + 1),
+                     [&](int64_t, int64_t j, float) { ++count[j]; });
+    }
+  });
+
+  FeatureColumns columns;
+  columns.row_count = n;
+  columns.first_feature = first;
+  columns.offsets.assign(width + 1, 0);
+  int64_t total = 0;
+  for (int64_t j = 0; j < width; ++j) {
+    columns.offsets[j] = total;
+    for (std::vector<int64_t>& slab : next) total += std::exchange(slab[j], total);
+  }
+  columns.offsets[width] = total;
+  columns.rows.resize(total);
+  columns.values.resize(total);
+  parallel_for(slabs, 1, [&](int64_t slab, int64_t last, int) {
+    for (; slab < last; ++slab) {
+      int64_t* position = next[slab].data();
+      for_each_entry(slab_begin(slab), slab_begin(slab + 1),
+                     [&](int64_t row, int64_t j, float value) {
+                       const int64_t at = position[j]++;
+                       columns.rows[at] = static_cast<int32_t>(row);
+                       columns.values[at] = value;
+                     });
+    }
+  });
+  return columns;
+}
+
+}  // namespace featflow

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "autoencoder/feature_activations.hpp"
+
+namespace featflow {
+
+/// Which rows count: row r does if mask[r] != 0; an empty mask counts all rows.
+using RowMask = std::span<const uint8_t>;
+
+/// Mask [n] of the rows from these corpora (`intersection` of definitions 8 counts the corpora
+/// that both ends have seen). Throws Error if the file has no corpora or lacks one of the names.
+std::vector<uint8_t> rows_of_corpora(const FeatureActivations& activations,
+                                     const std::vector<std::string>& names);
+
+/// The rows on which one feature is active, ascending, and its values there.
+struct Column {
+  std::span<const int32_t> rows;
+  std::span<const float> values;
+};
+
+/// The transpose of SparseRows (compressed columns) for the features [first_feature, …).
+struct FeatureColumns {
+  int64_t row_count = 0;
+  int64_t first_feature = 0;
+  std::vector<int64_t> offsets = {0};  ///< [features + 1]
+  std::vector<int32_t> rows;           ///< [nnz]
+  std::vector<float> values;           ///< [nnz]
+
+  int64_t end_feature() const { return first_feature + static_cast<int64_t>(offsets.size()) - 1; }
+  Column column(int64_t feature) const;
+};
+
+struct TransposeOptions {
+  int64_t first_feature = 0;
+  int64_t end_feature = -1;  ///< -1: all features from first_feature on.
+  RowMask mask = {};
+  /// Empty, or a permutation [n]: row t of the result is row row_order[t] of the input.
+  std::span<const int32_t> row_order = {};
+};
+
+/// Counting sort, parallel over rows; the result is the same for every thread count. Throws Error
+/// beyond 2^31 − 1 rows.
+FeatureColumns transpose(const SparseRows& rows, const TransposeOptions& options = {});
+
+}  // namespace featflow

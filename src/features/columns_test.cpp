@@ -1,0 +1,67 @@
+#include "features/columns.hpp"
+
+#include <gmock/gmock.h>
+
+#include <numeric>
+
+#include "core/error.hpp"
+#include "core/parallel.hpp"
+#include "features/dense_activations.hpp"
+
+namespace featflow {
+namespace {
+
+void expect_columns(const FeatureColumns& columns, const DenseRows& dense, RowMask mask,
+                    const std::vector<int32_t>& order) {
+  for (int64_t j = columns.first_feature; j < columns.end_feature(); ++j) {
+    std::vector<int32_t> rows;
+    std::vector<float> values;
+    for (size_t row = 0; row < dense.size(); ++row) {
+      const float value = dense[order.empty() ? row : order[row]][j];
+      if (value == 0 || (!mask.empty() && !mask[row])) continue;
+      rows.push_back(static_cast<int32_t>(row));
+      values.push_back(value);
+    }
+    EXPECT_THAT(columns.column(j).rows, testing::ElementsAreArray(rows));
+    EXPECT_THAT(columns.column(j).values, testing::ElementsAreArray(values));
+  }
+}
+
+TEST(Transpose, HoldsEachFeaturesRows) {
+  const DenseRows dense = random_dense(9001, 13, 0.1, 1);
+  const FeatureActivations activations = activations_from_dense(dense, 13);
+  std::vector<uint8_t> mask(9001);
+  for (size_t row = 0; row < mask.size(); ++row) mask[row] = row % 3 == 0;
+  std::vector<int32_t> order(9001);
+  std::iota(order.begin(), order.end(), 0);
+  Rng(5).shuffle(order);
+  for (const int threads : {1, 3}) {
+    set_thread_count(threads);
+    expect_columns(transpose(activations.rows), dense, {}, {});
+    expect_columns(transpose(activations.rows, {.first_feature = 4, .end_feature = 9}), dense, {},
+                   {});
+    expect_columns(transpose(activations.rows, {.mask = mask, .row_order = order}), dense, mask,
+                   order);
+  }
+  set_thread_count(default_thread_count());
+}
+
+TEST(Transpose, OfNothingIsEmpty) {
+  SparseRows rows;
+  rows.feature_count = 3;
+  const FeatureColumns columns = transpose(rows);
+  EXPECT_EQ(columns.end_feature(), 3);
+  EXPECT_TRUE(columns.column(2).rows.empty());
+}
+
+TEST(RowsOfCorpora, SelectsByName) {
+  FeatureActivations activations = activations_from_dense(DenseRows(6, {1.0f}), 1);
+  EXPECT_THROW(rows_of_corpora(activations, {"lua"}), Error);
+  add_documents(activations, 2, {"lua", "stories", "python"});
+  EXPECT_THAT(rows_of_corpora(activations, {"python", "lua"}),
+              testing::ElementsAre(1, 1, 0, 0, 1, 1));
+  EXPECT_THROW(rows_of_corpora(activations, {"rust"}), Error);
+}
+
+}  // namespace
+}  // namespace featflow

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "features/statistics.hpp"
+
+namespace featflow {
+
+/// A pair of features of two models and its correlation.
+struct FeaturePair {
+  int32_t feature_a = 0;
+  int32_t feature_b = 0;
+  float correlation = 0;
+
+  bool operator==(const FeaturePair&) const = default;
+};
+
+/// Throws Error unless the two were encoded on the same rows (equal `corpus` and n).
+void require_same_rows(const FeatureActivations& a, const FeatureActivations& b);
+
+/// [m] 1 / √(n Σf² − (Σf)²). NaN for a feature without variance, which has no correlation: never
+/// active, constant, or with a variance below 1e-10 of its mean square (constant to rounding).
+std::vector<double> inverse_deviations(const FeatureStatistics& statistics);
+
+/// Pearson's r over n rows (definitions 10) from sums: (n Σ f_a f_b − Σf_a Σf_b) / (deviations).
+/// Within [−1, 1]; NaN if one side has no variance.
+double pearson(int64_t n, double sum_of_products, double sum_a, double sum_b,
+               double inverse_deviation_a, double inverse_deviation_b);
+
+/// Rows as add_products reads them, at random: entries (feature, value) side by side, in huge
+/// pages. Separate arrays in small pages cost three times as long, in misses of cache and TLB.
+class PackedRows {
+ public:
+  struct Entry {
+    int32_t feature;
+    float value;
+  };
+
+  explicit PackedRows(const SparseRows& rows);
+  static int64_t bytes(const SparseRows& rows);
+
+  int64_t feature_count() const { return feature_count_; }
+  const int64_t* offsets() const { return offsets_->data(); }  ///< [rows + 1]
+  const Entry* entries() const { return entries_.get(); }      ///< [nnz]
+
+ private:
+  struct Free {
+    void operator()(Entry* entries) const;
+  };
+  int64_t feature_count_;
+  const std::vector<int64_t>* offsets_;  // borrowed
+  std::unique_ptr<Entry[], Free> entries_;
+};
+
+/// products [m_B] += Σ over the rows of `a` of f_a f_b, for every feature of B: what one feature
+/// costs is its active rows times the features active on each. float64, in row order.
+void add_products(const Column& a, const PackedRows& b, std::span<double> products);
+
+/// Exact correlations of chosen pairs (feature of A, feature of B), NaN where there is none.
+/// Feature columns may cover only the features asked for.
+std::vector<double> pair_correlations(const FeatureColumns& a,
+                                      const FeatureStatistics& a_statistics,
+                                      const FeatureColumns& b,
+                                      const FeatureStatistics& b_statistics,
+                                      std::span<const FeaturePair> pairs);
+
+/// The same from the activations themselves: transposes both.
+std::vector<double> pair_correlations(const FeatureActivations& a, const FeatureActivations& b,
+                                      std::span<const FeaturePair> pairs, RowMask mask = {});
+
+}  // namespace featflow

@@ -1,0 +1,112 @@
+#include "features/token_set.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <regex>
+
+#include "core/error.hpp"
+
+namespace featflow {
+namespace {
+
+void sort_unique(std::vector<std::vector<int32_t>>& strings) {
+  std::sort(strings.begin(), strings.end());
+  strings.erase(std::unique(strings.begin(), strings.end()), strings.end());
+}
+
+}  // namespace
+
+TokenSet token_set_of_word(const Tokenizer& tokenizer, std::string_view word) {
+  TokenSet set{std::string(word), {}};
+  const std::string after_space = " " + set.label;
+  for (const std::string& text : {set.label, after_space}) {
+    for (const int32_t id : tokenizer.ids_of_word(text)) set.strings.push_back({id});
+  }
+  if (set.strings.empty()) {
+    for (const std::string& text : {set.label, after_space}) {
+      std::vector<int32_t> ids = tokenizer.encode(text);
+      if (!ids.empty()) set.strings.push_back(std::move(ids));
+    }
+  }
+  if (set.strings.empty()) throw Error("token set: the word is empty, expected some text");
+  sort_unique(set.strings);
+  return set;
+}
+
+TokenSet token_set_of_pattern(int64_t vocab_size,
+                              const std::function<std::string(int32_t)>& token_bytes,
+                              const std::string& pattern) {
+  TokenSet set{"/" + pattern + "/", {}};
+  try {
+    const std::regex expression(pattern, std::regex::ECMAScript);
+    for (int32_t id = 0; id < vocab_size; ++id) {
+      const std::string text = token_bytes(id);
+      if (!text.empty() && std::regex_match(text, expression)) set.strings.push_back({id});
+    }
+  } catch (const std::regex_error& error) {
+    throw Error(fmt::format("token set: {} is not a regular expression (ECMAScript): {}",
+                            featflow::quoted(pattern), error.what()));
+  }
+  if (set.strings.empty()) {
+    throw Error(
+        fmt::format("token set: {} matches the whole text of none of {} tokens (the space "
+                    "before a word belongs to its token)",
+                    featflow::quoted(pattern), vocab_size));
+  }
+  return set;
+}
+
+TokenSet token_set_of_pattern(const Tokenizer& tokenizer, const std::string& pattern) {
+  return token_set_of_pattern(
+      tokenizer.vocab_size(), [&](int32_t id) { return tokenizer.token_bytes(id); }, pattern);
+}
+
+TokenSetRows find_token_set(const TokenSet& set, std::span<const int32_t> stream,
+                            std::span<const int64_t> token_positions) {
+  TokenSetRows result;
+  result.row_count = std::ssize(token_positions);
+  // Strings by their last token: most rows end none.
+  std::map<int32_t, std::vector<const std::vector<int32_t>*>> strings_by_end;
+  std::map<int32_t, int64_t> counts;
+  for (const std::vector<int32_t>& string : set.strings) {
+    FEATFLOW_CHECK(!string.empty(), "a string has tokens");
+    strings_by_end[string.back()].push_back(&string);
+    for (const int32_t id : string) counts[id] = 0;
+  }
+  for (int64_t row = 0; row < result.row_count; ++row) {
+    const int64_t position = token_positions[row];
+    if (position < 0 || position >= std::ssize(stream)) {
+      throw Error(
+          fmt::format("token set {}: row {} stands at token {} of a text of {} tokens (the "
+                      "activations come from another text)",
+                      featflow::quoted(set.label), row, position, stream.size()));
+    }
+    const int32_t id = stream[position];
+    const auto count = counts.find(id);
+    if (count == counts.end()) continue;
+    ++count->second;
+    const auto strings = strings_by_end.find(id);
+    if (strings == strings_by_end.end()) continue;
+    const auto ends_here = [&](const std::vector<int32_t>* string) {
+      const int64_t length = std::ssize(*string);
+      return position + 1 >= length &&
+             std::equal(string->begin(), string->end(), stream.begin() + position + 1 - length);
+    };
+    if (std::any_of(strings->second.begin(), strings->second.end(), ends_here)) {
+      result.rows.push_back(static_cast<int32_t>(row));
+    }
+  }
+  if (result.row_count == 0) return result;
+  for (const std::vector<int32_t>& string : set.strings) {
+    double probability = 1;
+    for (const int32_t id : string) {
+      probability *= static_cast<double>(counts[id]) / static_cast<double>(result.row_count);
+    }
+    result.probability += probability;
+  }
+  return result;
+}
+
+}  // namespace featflow

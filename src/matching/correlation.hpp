@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "matching/matches.hpp"
+
+namespace featflow {
+
+struct CorrelationOptions {
+  double floor = 0.3;
+  /// Working memory beside both inputs: a packed copy of B, one row of the m_A × m_B matrix per
+  /// thread, and the transpose of as many features of A at a time as the rest holds (at least one;
+  /// each block of them is a pass over A). The result does not depend on it.
+  int64_t memory_bytes = int64_t{2} << 30;
+  /// Only rows of these corpora count; empty: all rows. Figures per corpus: one call for each.
+  std::vector<std::string> corpora;
+  /// A permutation [n] of A's rows, for nulls: row t of A is taken to be row row_order[t].
+  std::span<const int32_t> row_order = {};
+  std::string progress_label = "matching";
+};
+
+/// Exact Pearson correlation (definitions 10) of all m_A × m_B pairs, from the sums Σf, Σf² and
+/// Σ f_a f_b in float64. One feature of A at a time meets, row by row, the features of B active
+/// there: (active A) × (active B) products per row and no m_A × m_B matrix. Ties of a best match go
+/// to the lower feature. Every sum runs in row order, so the bytes are the same for every thread
+/// count and memory option. Throws Error if the rows differ.
+Matches correlate(const FeatureActivations& a, const FeatureActivations& b,
+                  const CorrelationOptions& options = {});
+
+}  // namespace featflow

@@ -1,0 +1,515 @@
+#include "model/model.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "core/error.hpp"
+#include "model/evaluation.hpp"
+#include "model/vector_exp.hpp"
+
+namespace featflow {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+using Row = std::vector<double>;
+using Rows = std::vector<Row>;
+using Edit = std::function<void(const std::string& tap, Rows& values)>;
+
+// Mistral as its description says, in float64 and plain loops, one sequence at a time. Written
+// without a look at the implementation's layout: named tensors, repeated key/value heads, a mask.
+class Reference {
+ public:
+  explicit Reference(const Checkpoint& checkpoint)
+      : config_(checkpoint.config), tensors_(checkpoint.tensors) {}
+
+  Rows logits(
+      const std::vector<int32_t>& ids, const Edit& edit = [](auto&, auto&) {}) const {
+    Rows x;
+    for (const int32_t id : ids) x.push_back(row("model.embed_tokens.weight", id));
+    for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
+      const std::string prefix = "model.layers." + std::to_string(layer) + ".";
+      const std::string block = "blocks." + std::to_string(layer) + ".";
+      add(x, attention(normalized(x, prefix + "input_layernorm.weight"), prefix + "self_attn."));
+      const Rows h = normalized(x, prefix + "post_attention_layernorm.weight");
+      Rows post = product(h, prefix + "mlp.gate_proj.weight");
+      const Rows up = product(h, prefix + "mlp.up_proj.weight");
+      for (size_t t = 0; t < post.size(); ++t) {
+        for (size_t i = 0; i < post[t].size(); ++i) {
+          post[t][i] = post[t][i] / (1 + std::exp(-post[t][i])) * up[t][i];
+        }
+      }
+      edit(block + "mlp.hook_post", post);
+      Rows out = product(post, prefix + "mlp.down_proj.weight");
+      edit(block + "hook_mlp_out", out);
+      add(x, out);
+      edit(block + "hook_resid_post", x);
+    }
+    const bool tied = config_.tie_word_embeddings;
+    return product(normalized(x, "model.norm.weight"),
+                   tied ? "model.embed_tokens.weight" : "lm_head.weight");
+  }
+
+ private:
+  Row row(const std::string& name, int64_t index) const {
+    const Tensor& tensor = tensors_.at(name);
+    const auto begin = tensor.data.begin() + index * tensor.shape[1];
+    return {begin, begin + tensor.shape[1]};
+  }
+
+  static void add(Rows& x, const Rows& y) {
+    for (size_t t = 0; t < x.size(); ++t) {
+      for (size_t i = 0; i < x[t].size(); ++i) x[t][i] += y[t][i];
+    }
+  }
+
+  Rows product(const Rows& x, const std::string& name) const {
+    Rows y(x.size());
+    for (int64_t o = 0; o < tensors_.at(name).shape[0]; ++o) {
+      const Row w = row(name, o);
+      for (size_t t = 0; t < x.size(); ++t) {
+        y[t].push_back(std::inner_product(w.begin(), w.end(), x[t].begin(), 0.0));
+      }
+    }
+    return y;
+  }
+
+  Rows normalized(Rows x, const std::string& name) const {
+    for (Row& values : x) {
+      double square = 0;
+      for (const double value : values) square += value * value;
+      const double rms =
+          std::sqrt(square / static_cast<double>(values.size()) + config_.rms_norm_eps);
+      for (size_t i = 0; i < values.size(); ++i) values[i] *= tensors_.at(name).data[i] / rms;
+    }
+    return x;
+  }
+
+  // Head `head` of a projection, rotated by position if asked.
+  Rows head_of(const Rows& x, int64_t head, bool rotate) const {
+    const auto dim = static_cast<size_t>(config_.resolved_head_dim());
+    Rows result;
+    for (size_t t = 0; t < x.size(); ++t) {
+      const auto begin = x[t].begin() + head * static_cast<int64_t>(dim);
+      Row h(begin, begin + static_cast<int64_t>(dim));
+      Row rotated = h;
+      for (size_t i = 0; i < dim; ++i) {
+        const double exponent = 2.0 * static_cast<double>(i % (dim / 2)) / static_cast<double>(dim);
+        const double angle = static_cast<double>(t) / std::pow(config_.rope_theta, exponent);
+        const double partner = i < dim / 2 ? -h[i + dim / 2] : h[i - dim / 2];
+        rotated[i] = h[i] * std::cos(angle) + partner * std::sin(angle);
+      }
+      result.push_back(rotate ? rotated : h);
+    }
+    return result;
+  }
+
+  Rows attention(const Rows& x, const std::string& prefix) const {
+    const Rows q = product(x, prefix + "q_proj.weight"), k = product(x, prefix + "k_proj.weight");
+    const Rows v = product(x, prefix + "v_proj.weight");
+    const int64_t group = config_.num_attention_heads / config_.num_key_value_heads;
+    const int64_t dim = config_.resolved_head_dim();
+    const auto time = static_cast<int64_t>(x.size());
+    Rows joined(x.size());
+    for (int64_t head = 0; head < config_.num_attention_heads; ++head) {
+      const Rows qh = head_of(q, head, true), kh = head_of(k, head / group, true);
+      const Rows vh = head_of(v, head / group, false);
+      for (int64_t i = 0; i < time; ++i) {
+        Row weights(x.size(), 0.0);
+        double sum = 0;
+        for (int64_t j = 0; j < time; ++j) {
+          const bool seen =
+              j <= i && (config_.sliding_window == 0 || i - j < config_.sliding_window);
+          if (!seen) continue;
+          const auto& a = qh[static_cast<size_t>(i)];
+          const auto& b = kh[static_cast<size_t>(j)];
+          const double score = std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+          weights[static_cast<size_t>(j)] = std::exp(score / std::sqrt(static_cast<double>(dim)));
+          sum += weights[static_cast<size_t>(j)];
+        }
+        for (size_t c = 0; c < static_cast<size_t>(dim); ++c) {
+          double value = 0;
+          for (size_t j = 0; j < x.size(); ++j) value += weights[j] / sum * vh[j][c];
+          joined[static_cast<size_t>(i)].push_back(value);
+        }
+      }
+    }
+    return product(joined, prefix + "o_proj.weight");
+  }
+
+  const ModelConfig& config_;
+  const TensorMap& tensors_;
+};
+
+ModelConfig tiny_config() {
+  ModelConfig config;
+  config.vocab_size = 37;
+  config.hidden_size = 24;
+  config.intermediate_size = 31;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 4;
+  config.num_key_value_heads = 2;
+  config.max_position_embeddings = 256;
+  // Far from the usual 0.02: logits of order one, attention far from uniform.
+  config.initializer_range = 0.3;
+  return config;
+}
+
+// Norm weights are random too: at 1 a forgotten weight would not show.
+Checkpoint random_checkpoint(const ModelConfig& config, uint64_t seed) {
+  Rng rng(seed);
+  Checkpoint checkpoint = Model::random(config, rng);
+  for (auto& [name, tensor] : checkpoint.tensors) {
+    if (tensor.shape.size() > 1) continue;
+    for (float& value : tensor.data) value = static_cast<float>(0.5 + rng.uniform());
+  }
+  return checkpoint;
+}
+
+std::vector<int32_t> random_ids(int64_t count, int64_t vocab, uint64_t seed) {
+  Rng rng(seed);
+  std::vector<int32_t> ids(static_cast<size_t>(count));
+  for (int32_t& id : ids) id = static_cast<int32_t>(rng.below(static_cast<uint64_t>(vocab)));
+  return ids;
+}
+
+// Reference logits of every sequence, flattened [batch, time, vocab].
+std::vector<double> reference_logits(
+    const Checkpoint& checkpoint, const std::vector<int32_t>& ids, int64_t batch, int64_t time,
+    const Edit& edit = [](auto&, auto&) {}) {
+  std::vector<double> flat;
+  for (int64_t b = 0; b < batch; ++b) {
+    const std::vector<int32_t> sequence(ids.begin() + b * time, ids.begin() + (b + 1) * time);
+    for (const Row& row : Reference(checkpoint).logits(sequence, edit)) {
+      flat.insert(flat.end(), row.begin(), row.end());
+    }
+  }
+  return flat;
+}
+
+void expect_near(const std::vector<float>& actual, const std::vector<double>& expected,
+                 double tolerance) {
+  ASSERT_EQ(actual.size(), expected.size());
+  double worst = 0, largest = 0;
+  for (size_t i = 0; i < actual.size(); ++i) {
+    worst = std::max(worst, std::abs(actual[i] - expected[i]));
+    largest = std::max(largest, std::abs(expected[i]));
+  }
+  EXPECT_LT(worst, tolerance);
+  EXPECT_GT(largest, 0.1) << "logits this small would prove little";
+}
+
+struct Shape {
+  std::string name;
+  std::function<void(ModelConfig&)> change;
+  int64_t time = 17;
+};
+
+class ModelLogits : public testing::TestWithParam<Shape> {};
+
+TEST_P(ModelLogits, AgreeWithTheFloat64Reference) {
+  ModelConfig config = tiny_config();
+  GetParam().change(config);
+  const int64_t batch = 3, time = GetParam().time;
+  const Checkpoint checkpoint = random_checkpoint(config, 7);
+  const auto ids = random_ids(batch * time, config.vocab_size, 8);
+  expect_near(Model(checkpoint).logits(ids, batch, time),
+              reference_logits(checkpoint, ids, batch, time), 1e-4);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, ModelLogits,
+    testing::Values(Shape{"GroupedHeads", [](ModelConfig&) {}},
+                    Shape{"OneLayerLlama",
+                          [](ModelConfig& c) {
+                            c.num_hidden_layers = 1;
+                            c.model_type = "llama";
+                            c.rms_norm_eps = 1e-2;
+                            c.rope_theta = 100;
+                          }},
+                    Shape{"ThreeLayersTied",
+                          [](ModelConfig& c) {
+                            c.num_hidden_layers = 3;
+                            c.tie_word_embeddings = true;
+                          }},
+                    Shape{"ExplicitHeadDim",
+                          [](ModelConfig& c) {
+                            c.head_dim = 10;
+                            c.hidden_size = 21;
+                          }},
+                    Shape{"OneKeyValueHead", [](ModelConfig& c) { c.num_key_value_heads = 1; }},
+                    Shape{"SlidingWindow", [](ModelConfig& c) { c.sliding_window = 5; }},
+                    Shape{"WindowOfOne", [](ModelConfig& c) { c.sliding_window = 1; }},
+                    Shape{"SeveralTiles", [](ModelConfig&) {}, 150},
+                    Shape{"SeveralTilesWithWindow", [](ModelConfig& c) { c.sliding_window = 70; },
+                          150},
+                    Shape{"OneToken", [](ModelConfig&) {}, 1}),
+    [](const auto& param) { return param.param.name; });
+
+TEST(Model, ScoresAreThoseOfTheReferenceAcrossHeadChunks) {
+  const Checkpoint checkpoint = random_checkpoint(tiny_config(), 1);
+  const int64_t batch = 9, time = 70, vocab = checkpoint.config.vocab_size;  // 630 rows: two chunks
+  const auto ids = random_ids(batch * time, vocab, 2);
+  const auto logits = reference_logits(checkpoint, ids, batch, time);
+  const PositionScores scores = Model(checkpoint).score(ids, batch, time);
+  ASSERT_EQ(std::ssize(scores.loss), batch * (time - 1));
+  ASSERT_EQ(std::ssize(scores.correct), batch * (time - 1));
+  int64_t right = 0;
+  for (int64_t b = 0, i = 0; b < batch; ++b) {
+    for (int64_t t = 0; t + 1 < time; ++t, ++i) {
+      const auto row = std::span(logits).subspan(static_cast<size_t>((b * time + t) * vocab),
+                                                 static_cast<size_t>(vocab));
+      const auto target = static_cast<size_t>(ids[static_cast<size_t>(b * time + t + 1)]);
+      double sum = 0;
+      for (const double value : row) sum += std::exp(value);
+      EXPECT_NEAR(scores.loss[static_cast<size_t>(i)], std::log(sum) - row[target], 1e-4);
+      const bool correct =
+          std::ranges::max_element(row) - row.begin() == static_cast<int64_t>(target);
+      EXPECT_EQ(scores.correct[static_cast<size_t>(i)], correct);
+      right += correct;
+    }
+  }
+  EXPECT_GT(right, 0);
+}
+
+TEST(Model, TapsSeeWhatTheReferenceComputes) {
+  const Checkpoint checkpoint = random_checkpoint(tiny_config(), 3);
+  const Model model(checkpoint);
+  const int64_t batch = 2, time = 12;
+  const auto ids = random_ids(batch * time, checkpoint.config.vocab_size, 4);
+  for (const std::string name :
+       {"blocks.0.mlp.hook_post", "blocks.1.mlp.hook_post", "blocks.0.hook_mlp_out",
+        "blocks.1.hook_mlp_out", "blocks.0.hook_resid_post", "blocks.1.hook_resid_post"}) {
+    std::vector<double> expected;
+    reference_logits(checkpoint, ids, batch, time, [&](const std::string& tap, Rows& values) {
+      if (tap != name) return;
+      for (const Row& row : values) expected.insert(expected.end(), row.begin(), row.end());
+    });
+    std::vector<float> seen;
+    const Tap tap{name, [&](TapValues values) {
+                    EXPECT_EQ(values.rows, batch * time);
+                    EXPECT_EQ(values.width, tap_width(model.config(), name));
+                    seen.assign(values.data, values.data + values.rows * values.width);
+                  }};
+    model.run_to_taps(ids, batch, time, {&tap, 1});
+    SCOPED_TRACE(name);
+    expect_near(seen, expected, 1e-4);
+  }
+}
+
+TEST(Model, TheNetworkGoesOnWithWhatATapChanged) {
+  const Checkpoint checkpoint = random_checkpoint(tiny_config(), 5);
+  const Model model(checkpoint);
+  const int64_t batch = 2, time = 11;
+  const auto ids = random_ids(batch * time, checkpoint.config.vocab_size, 6);
+  const auto untouched = model.logits(ids, batch, time);
+  for (const std::string name :
+       {"blocks.0.mlp.hook_post", "blocks.1.mlp.hook_post", "blocks.0.hook_mlp_out",
+        "blocks.0.hook_resid_post", "blocks.1.hook_resid_post"}) {
+    for (const bool zero : {true, false}) {
+      SCOPED_TRACE(name + (zero ? " zeroed" : " halved and shifted"));
+      const auto expected =
+          reference_logits(checkpoint, ids, batch, time, [&](const std::string& tap, Rows& values) {
+            if (tap != name) return;
+            for (Row& row : values) {
+              for (double& value : row) value = zero ? 0 : value / 2 + 0.25;
+            }
+          });
+      const Tap tap{name, [&](TapValues values) {
+                      for (int64_t r = 0; r < values.rows; ++r) {
+                        for (float& value : values.row(r)) value = zero ? 0 : value / 2 + 0.25f;
+                      }
+                    }};
+      const auto changed = model.logits(ids, batch, time, {&tap, 1});
+      if (!(zero && name == "blocks.1.hook_resid_post")) {  // all logits are 0 then
+        expect_near(changed, expected, 1e-4);
+      }
+      EXPECT_NE(changed, untouched);
+    }
+  }
+}
+
+TEST(Model, RunToTapsVisitsEachTapOnceAndNothingLater) {
+  ModelConfig config = tiny_config();
+  Checkpoint checkpoint = random_checkpoint(config, 9);
+  const Model model(checkpoint);
+  const auto ids = random_ids(6, config.vocab_size, 10);
+  std::vector<std::string> visited;
+  std::vector<Tap> taps;
+  for (const std::string name : {"blocks.1.mlp.hook_post", "blocks.0.hook_resid_post"}) {
+    taps.push_back({name, [&visited, name](TapValues) { visited.push_back(name); }});
+  }
+  model.run_to_taps(ids, 1, 6, taps);
+  EXPECT_THAT(visited, ElementsAre("blocks.0.hook_resid_post", "blocks.1.mlp.hook_post"));
+}
+
+TEST(Model, ALaterTokenDoesNotChangeAnEarlierOne) {
+  const Checkpoint checkpoint = random_checkpoint(tiny_config(), 11);
+  const Model model(checkpoint);
+  const int64_t time = 100, vocab = checkpoint.config.vocab_size;
+  auto ids = random_ids(time, vocab, 12);
+  const auto before = model.logits(ids, 1, time);
+  ids.back() = (ids.back() + 1) % static_cast<int32_t>(vocab);
+  const auto after = model.logits(ids, 1, time);
+  EXPECT_TRUE(std::equal(before.begin(), before.end() - vocab, after.begin()));
+  EXPECT_FALSE(std::equal(before.end() - vocab, before.end(), after.end() - vocab));
+}
+
+TEST(Model, RandomWeightsHaveTheStatedSpread) {
+  ModelConfig config = tiny_config();
+  config.initializer_range = 0.02;
+  config.vocab_size = 1000;
+  Rng rng(13);
+  const Checkpoint checkpoint = Model::random(config, rng);
+  for (const auto& [name, shape] : expected_tensors(config)) {
+    const Tensor& tensor = checkpoint.tensors.at(name);
+    EXPECT_EQ(tensor.shape, shape);
+    const bool norm = shape.size() == 1;
+    EXPECT_EQ(std::ranges::count(tensor.data, 1.0f) == std::ssize(tensor.data), norm) << name;
+  }
+  const auto& values = checkpoint.tensors.at("model.embed_tokens.weight").data;
+  double sum = 0, square = 0;
+  for (const float value : values) {
+    sum += value;
+    square += static_cast<double>(value) * value;
+  }
+  const auto count = static_cast<double>(values.size());  // 24,000
+  EXPECT_NEAR(sum / count, 0, 5 * 0.02 / std::sqrt(count));
+  EXPECT_NEAR(std::sqrt(square / count), 0.02, 0.02 * 0.03);
+}
+
+template <typename Call>
+std::string error_of(Call call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Model, ErrorsSayWhatIsWrong) {
+  Checkpoint checkpoint = random_checkpoint(tiny_config(), 14);
+  const Model model(checkpoint);
+  const std::vector<int32_t> outside = {1, 37, 2};
+  EXPECT_THAT(error_of([&] { model.logits(outside, 1, 3); }),
+              HasSubstr("token id 37 is outside its vocabulary of 37"));
+  const std::vector<int32_t> many(300, 1);
+  EXPECT_THAT(error_of([&] { model.score(many, 1, 300); }),
+              HasSubstr("a block of 300 tokens is longer than the model's "
+                        "max_position_embeddings of 256"));
+  const Tap tap{"blocks.2.mlp.hook_post", [](TapValues) {}};
+  EXPECT_THAT(error_of([&] {
+                model.run_to_taps(std::vector<int32_t>{1, 2}, 1, 2, {&tap, 1});
+              }),
+              HasSubstr("with L from 0 to 1"));
+  checkpoint.tensors.at("model.norm.weight").shape = {3};
+  EXPECT_THAT(error_of([&] { Model broken(checkpoint); }), HasSubstr("model.norm.weight"));
+  checkpoint.tensors.erase("model.norm.weight");
+  EXPECT_THAT(error_of([&] { Model broken(checkpoint); }),
+              HasSubstr("model.norm.weight is missing"));
+}
+
+TEST(VectorExp, IsAccurateAndKeepsNaN) {
+  double worst = 0;
+  for (double x = -87; x < 88; x += 0.00137) {
+    const double expected = std::exp(static_cast<double>(static_cast<float>(x)));
+    worst = std::max(worst, std::abs(vector_exp(static_cast<float>(x)) - expected) / expected);
+  }
+  EXPECT_LT(worst, 2e-7);
+  EXPECT_EQ(vector_exp(0), 1);
+  EXPECT_LT(vector_exp(-1e30f), 2e-38f);
+  EXPECT_TRUE(std::isnan(vector_exp(std::nanf(""))));
+}
+
+TEST(Generate, GreedyFollowsTheReference) {
+  Checkpoint checkpoint = random_checkpoint(tiny_config(), 15);
+  checkpoint.config.max_position_embeddings = 8;  // the window slides before the end
+  checkpoint.config.bos_token_id = -1;
+  checkpoint.config.eos_token_id = -1;
+  std::vector<int32_t> ids = random_ids(5, checkpoint.config.vocab_size, 16);
+  const std::vector<int32_t> prompt = ids;
+  for (int step = 0; step < 10; ++step) {
+    const std::vector<int32_t> window(ids.end() - std::min<int64_t>(8, std::ssize(ids)), ids.end());
+    const Rows logits = Reference(checkpoint).logits(window);
+    ids.push_back(
+        static_cast<int32_t>(std::ranges::max_element(logits.back()) - logits.back().begin()));
+  }
+  Rng rng(1);
+  const auto generated = generate(Model(checkpoint), prompt, {10, 0}, rng);
+  EXPECT_EQ(generated, std::vector<int32_t>(ids.begin() + 5, ids.end()));
+}
+
+TEST(Generate, SamplesInProportionAndStopsAtEos) {
+  Checkpoint checkpoint = random_checkpoint(tiny_config(), 17);
+  checkpoint.config.bos_token_id = -1;
+  checkpoint.config.eos_token_id = -1;
+  const std::vector<int32_t> prompt = {3, 1, 4};
+  const double temperature = 1.7;
+  const Row logits = Reference(checkpoint).logits(prompt).back();
+  Row expected;
+  for (const double logit : logits) expected.push_back(std::exp(logit / temperature));
+  const double sum = std::accumulate(expected.begin(), expected.end(), 0.0);
+  const Model model(checkpoint);
+  Rng rng(18);
+  constexpr int kDraws = 4000;
+  Row drawn(logits.size(), 0.0);
+  for (int i = 0; i < kDraws; ++i) {
+    drawn[static_cast<size_t>(generate(model, prompt, {1, temperature}, rng).at(0))] += 1;
+  }
+  for (size_t i = 0; i < drawn.size(); ++i) {
+    const double p = expected[i] / sum;
+    EXPECT_NEAR(drawn[i] / kDraws, p, 5 * std::sqrt(p / kDraws) + 1e-3);
+  }
+
+  checkpoint.config.eos_token_id =
+      static_cast<int64_t>(std::ranges::max_element(logits) - logits.begin());
+  EXPECT_TRUE(generate(Model(checkpoint), prompt, {10, 0}, rng).empty());
+}
+
+TEST(Evaluate, CountsEachPositionForTheDocumentOfItsTarget) {
+  const Checkpoint checkpoint = random_checkpoint(tiny_config(), 19);
+  const Model model(checkpoint);
+  TokenShard shard;
+  shard.tokens = random_ids(53, checkpoint.config.vocab_size, 20);
+  shard.document_starts = {0, 9, 10, 31};
+  shard.vocab_size = checkpoint.config.vocab_size;
+
+  for (const int64_t limit : {int64_t{0}, int64_t{25}}) {
+    const int64_t total = limit > 0 ? limit : shard.size(), block = 8;
+    std::vector<int64_t> predicted(4, 0), correct(4, 0);
+    std::vector<double> loss(4, 0.0);
+    for (int64_t begin = 0; begin + 1 < total; begin += block) {
+      const int64_t end = std::min(begin + block, total);
+      const Rows logits =
+          Reference(checkpoint).logits({shard.tokens.begin() + begin, shard.tokens.begin() + end});
+      for (int64_t position = begin + 1; position < end; ++position) {
+        const Row& row = logits[static_cast<size_t>(position - 1 - begin)];
+        const auto target = static_cast<size_t>(shard.tokens[static_cast<size_t>(position)]);
+        const size_t document = position < 9 ? 0 : position < 10 ? 1 : position < 31 ? 2 : 3;
+        double sum = 0;
+        for (const double value : row) sum += std::exp(value);
+        predicted[document] += 1;
+        loss[document] += std::log(sum) - row[target];
+        correct[document] +=
+            std::ranges::max_element(row) - row.begin() == static_cast<int64_t>(target);
+      }
+    }
+    const DocumentScores scores = evaluate(model, shard, block, limit);
+    EXPECT_EQ(scores.predicted, predicted);
+    EXPECT_EQ(scores.correct, correct);
+    for (size_t d = 0; d < 4; ++d) EXPECT_NEAR(scores.loss[d], loss[d], 1e-3) << d;
+  }
+  EXPECT_THAT(error_of([&] { evaluate(model, shard, 1); }), HasSubstr("block_size is 1"));
+}
+
+}  // namespace
+}  // namespace featflow

@@ -1,0 +1,266 @@
+#include "report/feature_payload.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include "core/error.hpp"
+#include "core/interrupt.hpp"
+#include "core/parallel.hpp"
+#include "features/columns.hpp"
+#include "features/top_examples.hpp"
+
+namespace featflow {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Features transposed at a time: 16 chunks.
+constexpr int64_t kBlock = 16 * kFeaturesPerChunk;
+constexpr int kHistogramBins = 20;
+
+/// x to a few significant digits: what the page shows, in fewer bytes.
+Json significant(double x, int digits = 4) {
+  if (!std::isfinite(x)) return nullptr;
+  return std::strtod(fmt::format("{:.{}g}", x, digits).c_str(), nullptr);
+}
+
+/// The pages of one block of features, made one chunk at a time. One per worker and call: the
+/// scratch is not shared.
+class FeaturePages {
+ public:
+  FeaturePages(const FeatureContext& context, const FeatureColumns& columns,
+               const std::vector<int64_t>& token_rows)
+      : context_(context),
+        activations_(*context.activations),
+        statistics_(*context.statistics),
+        columns_(columns),
+        token_rows_(token_rows),
+        mass_of_token_(token_rows.size()) {}
+
+  Json page(int64_t feature, const FeatureExamples& found) {
+    const Column column = columns_.column(feature);
+    const auto j = static_cast<size_t>(feature);
+    return {{"active", statistics_.active_tokens[j]},
+            {"mean", significant(statistics_.mean_active(feature))},
+            {"histogram", column.rows.empty() ? std::vector<int64_t>() : found.histogram},
+            {"corpora", corpora(feature)},
+            {"tokens", tokens(column, statistics_.mass[j])},
+            {"examples", examples(column, found.top, statistics_.maximum[j])},
+            {"matches", matches(j)}};
+  }
+
+  /// Tokens by the feature's activation on them, strongest first: (id, Σ f there).
+  std::vector<std::pair<int32_t, double>> top_tokens(const Column& column, int64_t count) {
+    std::vector<std::pair<int32_t, double>> top;
+    for (size_t i = 0; i < column.rows.size(); ++i) {
+      const int32_t id = token(column.rows[i]);
+      double& mass = mass_of_token_[static_cast<size_t>(id)];
+      if (mass == 0) top.emplace_back(id, 0);
+      mass += column.values[i];
+    }
+    for (auto& [id, mass] : top) std::swap(mass, mass_of_token_[static_cast<size_t>(id)]);
+    const auto end = top.begin() + std::min<int64_t>(count, std::ssize(top));
+    std::partial_sort(top.begin(), end, top.end(), [](const auto& a, const auto& b) {
+      return a.second != b.second ? a.second > b.second : a.first < b.first;
+    });
+    top.erase(end, top.end());
+    return top;
+  }
+
+ private:
+  int32_t token(int32_t row) const {
+    const int64_t position = activations_.token_positions[static_cast<size_t>(row)];
+    return context_.text->tokens[static_cast<size_t>(position)];
+  }
+
+  Json corpora(int64_t feature) const {
+    Json rows = Json::array();
+    const double mass = statistics_.mass[static_cast<size_t>(feature)];
+    for (size_t c = 0; mass > 0 && c < statistics_.corpus_names.size(); ++c) {
+      const size_t at =
+          c * static_cast<size_t>(statistics_.feature_count()) + static_cast<size_t>(feature);
+      const auto active = static_cast<double>(statistics_.corpus_active[at]);
+      const auto all = static_cast<double>(statistics_.corpus_rows[c]);
+      rows.push_back({c, statistics_.corpus_active[at], significant(all > 0 ? active / all : 0, 3),
+                      significant(statistics_.corpus_mass[at] / mass)});
+    }
+    return rows;
+  }
+
+  /// With the log-likelihood ratio of each (definitions 20): log2 of its share of the feature's
+  /// activation over its share of the rows.
+  Json tokens(const Column& column, double mass) {
+    Json rows = Json::array();
+    const auto n = static_cast<double>(activations_.rows.rows());
+    for (const auto& [id, on_token] : top_tokens(column, context_.budget.tokens)) {
+      const double q = on_token / mass;
+      const double p = static_cast<double>(token_rows_[static_cast<size_t>(id)]) / n;
+      rows.push_back({id, significant(q), significant(std::log2(q / p))});
+    }
+    return rows;
+  }
+
+  Json examples(const Column& column, const std::vector<Example>& top, float maximum) const {
+    Json rows = Json::array();
+    for (const Example& example : top) {
+      const auto at = std::lower_bound(column.rows.begin(), column.rows.end(), example.row);
+      rows.push_back(this->example(column, static_cast<size_t>(at - column.rows.begin()), maximum));
+    }
+    return rows;
+  }
+
+  Json example(const Column& column, size_t peak, float maximum) const {
+    const TokenShard& text = *context_.text;
+    const auto row = static_cast<size_t>(column.rows[peak]);
+    const int64_t position = activations_.token_positions[row];
+    const int64_t document = text.document_of(position);
+    const int64_t document_begin = text.document_starts[static_cast<size_t>(document)];
+    const int64_t document_end = document + 1 < text.document_count()
+                                     ? text.document_starts[static_cast<size_t>(document) + 1]
+                                     : text.size();
+    const int64_t begin = std::max(document_begin, position - context_.budget.before);
+    const int64_t end = std::min(document_end, position + context_.budget.after + 1);
+
+    // The column's rows around the peak whose tokens lie in the window.
+    size_t first = peak, last = peak + 1;
+    const auto position_of = [&](size_t i) {
+      return activations_.token_positions[static_cast<size_t>(column.rows[i])];
+    };
+    while (first > 0 && position_of(first - 1) >= begin) --first;
+    while (last < column.rows.size() && position_of(last) < end) ++last;
+    Json levels = Json::array();
+    for (size_t i = first; i < last; ++i) {
+      levels.push_back(position_of(i) - begin);
+      levels.push_back(std::clamp(std::lround(255 * (column.values[i] / maximum)), 1L, 255L));
+    }
+    const auto tokens = std::span(text.tokens)
+                            .subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+    return {activations_.corpora.empty() ? -1 : static_cast<int>(activations_.corpora[row]),
+            activations_.documents.empty() ? -1 : activations_.documents[row],
+            position - begin,
+            significant(column.values[peak]),
+            std::vector<int32_t>(tokens.begin(), tokens.end()),
+            levels};
+  }
+
+  Json matches(size_t feature) const {
+    Json rows = Json::array();
+    for (const auto& [model, partners] : context_.matches) {
+      if (partners[feature].empty()) continue;
+      Json pairs = Json::array();
+      for (const auto& [other, r] : partners[feature]) pairs.push_back({other, significant(r)});
+      rows.push_back({model, pairs});
+    }
+    return rows;
+  }
+
+  const FeatureContext& context_;
+  const FeatureActivations& activations_;
+  const FeatureStatistics& statistics_;
+  const FeatureColumns& columns_;
+  const std::vector<int64_t>& token_rows_;
+  std::vector<double> mass_of_token_;  // [vocabulary] all zero between calls
+};
+
+}  // namespace
+
+std::vector<std::vector<std::pair<int32_t, float>>> best_partners(const Matches& matches, bool of_a,
+                                                                  int64_t count) {
+  const MatchSide& side = of_a ? matches.a : matches.b;
+  std::vector<std::vector<std::pair<int32_t, float>>> partners(
+      static_cast<size_t>(side.feature_count()));
+  const auto add = [&](const FeaturePair& pair) {
+    const auto own = static_cast<size_t>(of_a ? pair.feature_a : pair.feature_b);
+    partners[own].emplace_back(of_a ? pair.feature_b : pair.feature_a, pair.correlation);
+  };
+  for (const FeaturePair& pair : matches.pairs) add(pair);
+  for (const FeaturePair& pair : of_a ? matches.best_of_a : matches.best_of_b) add(pair);
+  for (auto& list : partners) {
+    std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) {
+      return a.second != b.second ? a.second > b.second : a.first < b.first;
+    });
+    list.erase(std::unique(list.begin(), list.end()), list.end());
+    if (std::ssize(list) > count) list.resize(static_cast<size_t>(count));
+    list.shrink_to_fit();
+  }
+  return partners;
+}
+
+int64_t affordable_examples(const ExampleBudget& budget, int64_t feature_count) {
+  // Measured on real text: a token of context costs about 2.3 bytes in the file (id and level,
+  // compressed, in base64), and a feature's other figures about 260.
+  const double per_example = 12 + 2.3 * static_cast<double>(budget.before + budget.after + 1);
+  const double per_feature = 0.9 * static_cast<double>(budget.bytes) /
+                             static_cast<double>(std::max<int64_t>(1, feature_count));
+  const auto affordable = static_cast<int64_t>((per_feature - 260) / per_example);
+  return std::clamp(affordable, std::min(budget.minimum, budget.examples), budget.examples);
+}
+
+Json add_features(Payload& payload, const FeatureContext& context) {
+  const FeatureActivations& activations = *context.activations;
+  const FeatureStatistics& statistics = *context.statistics;
+  const int64_t feature_count = activations.rows.feature_count;
+
+  std::vector<int64_t> token_rows(static_cast<size_t>(context.text->vocab_size));
+  for (const int64_t position : activations.token_positions) {
+    ++token_rows[static_cast<size_t>(context.text->tokens[static_cast<size_t>(position)])];
+  }
+
+  Json top_tokens = Json::array(), chunks = Json::array();
+  for (int64_t block = 0; block < feature_count; block += kBlock) {
+    throw_if_interrupted();
+    const int64_t block_end = std::min(block + kBlock, feature_count);
+    const FeatureColumns columns =
+        transpose(activations.rows,
+                  {.first_feature = block, .end_feature = block_end, .mask = {}, .row_order = {}});
+    const std::vector<FeatureExamples> found = feature_examples(columns, activations.documents,
+                                                                {.top = context.examples,
+                                                                 .intervals = 1,
+                                                                 .per_interval = 0,
+                                                                 .histogram_bins = kHistogramBins});
+    const int64_t chunk_count = (block_end - block + kFeaturesPerChunk - 1) / kFeaturesPerChunk;
+    std::vector<std::string> encoded(static_cast<size_t>(chunk_count));
+    std::vector<Json> tops(static_cast<size_t>(block_end - block));
+    parallel_for(chunk_count, 1, [&](int64_t begin, int64_t end, int) {
+      FeaturePages pages(context, columns, token_rows);
+      for (int64_t chunk = begin; chunk < end; ++chunk) {
+        Json features = Json::array();
+        const int64_t first = block + chunk * kFeaturesPerChunk;
+        for (int64_t j = first; j < std::min(first + kFeaturesPerChunk, block_end); ++j) {
+          features.push_back(pages.page(j, found[static_cast<size_t>(j - block)]));
+          Json& top = tops[static_cast<size_t>(j - block)] = Json::array();
+          for (const auto& [id, mass] : pages.top_tokens(columns.column(j), 3)) top.push_back(id);
+        }
+        encoded[static_cast<size_t>(chunk)] = encode_chunk(features);
+      }
+    });
+    for (std::string& chunk : encoded) chunks.push_back(payload.add_encoded(std::move(chunk)));
+    for (Json& top : tops) top_tokens.push_back(std::move(top));
+  }
+
+  Json density = Json::array(), maximum = Json::array();
+  std::string measurable;
+  for (int64_t j = 0; j < feature_count; ++j) {
+    density.push_back(significant(statistics.density(j), 3));
+    maximum.push_back(significant(statistics.maximum[static_cast<size_t>(j)]));
+    measurable += context.measurable[static_cast<size_t>(j)] ? '1' : '0';
+  }
+  Json edges = Json::array();
+  for (const EdgeClasses& edge : context.edges) {
+    edges.push_back({{"parent", edge.parent}, {"child", edge.child}, {"classes", edge.classes}});
+  }
+  const int64_t index = payload.add({{"density", density},
+                                     {"max", maximum},
+                                     {"documents", statistics.active_documents},
+                                     {"measurable", measurable},
+                                     {"tokens", top_tokens},
+                                     {"edges", edges}});
+  return {{"index", index}, {"features", chunks}};
+}
+
+}  // namespace featflow

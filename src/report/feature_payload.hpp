@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "features/statistics.hpp"
+#include "matching/matches.hpp"
+#include "report/payload.hpp"
+#include "report/report.hpp"
+#include "tokens/token_shard.hpp"
+
+namespace featflow {
+
+/// The class of every feature of one model on one of its edges, a letter each: p persisting,
+/// d disappearing, e emerging, u unmeasurable, x silent.
+struct EdgeClasses {
+  std::string parent, child;
+  std::string classes;  ///< [m]
+};
+
+/// What a model's features are shown with, besides their activations.
+struct FeatureContext {
+  const FeatureActivations* activations = nullptr;
+  const FeatureStatistics* statistics = nullptr;
+  const TokenShard* text = nullptr;
+  std::vector<uint8_t> measurable;  ///< [m]
+  /// (other model's index in the report, best matches [m] by descending correlation)
+  std::vector<std::pair<int, std::vector<std::vector<std::pair<int32_t, float>>>>> matches;
+  std::vector<EdgeClasses> edges;
+  ExampleBudget budget;
+  int64_t examples = 12;  ///< Per feature, as the budget allows.
+};
+
+/// The best `count` partners of every feature of one side of `matches`: all of its pairs at or
+/// above the floor and its best partner, whatever that one's correlation is.
+std::vector<std::vector<std::pair<int32_t, float>>> best_partners(const Matches& matches, bool of_a,
+                                                                  int64_t count);
+
+/// An estimate of how many examples per feature fit into the budget, of all models' features.
+int64_t affordable_examples(const ExampleBudget& budget, int64_t feature_count);
+
+/// Adds a model's chunks to the payload and gives their numbers: {index, features [chunk]}.
+nlohmann::ordered_json add_features(Payload& payload, const FeatureContext& context);
+
+}  // namespace featflow

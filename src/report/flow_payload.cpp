@@ -1,0 +1,179 @@
+#include "report/flow_payload.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "core/error.hpp"
+#include "report/overview.hpp"
+
+namespace featflow {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Chains of a path that the report lists; all of them are counted.
+constexpr size_t kListedChains = 60;
+
+Json threshold_summary(const Json& row, double threshold) {
+  const Json& exists = row.at("exists");
+  const Json& all = row.at("exists_all");
+  return {{"threshold", row.at("threshold")},
+          {"own", std::abs(row.at("threshold").get<double>() - threshold) < 1e-9},
+          {"persisting_parent", exists.at("persisting_parents")},
+          {"persisting_child", exists.at("persisting_children")},
+          {"one_to_one", row.at("one_to_one").at("persisting_parents")},
+          {"all_parent", all.at("persisting_parents")},
+          {"all_child", all.at("persisting_children")}};
+}
+
+Json edge_summary(const Json& edge, double threshold, const std::vector<ReportNull>& nulls) {
+  const Json& parent = edge.at("parent_counts");
+  const Json& child = edge.at("child_counts");
+  Json permuted = nullptr, thresholds = Json::array();
+  for (const ReportNull& null : nulls) {
+    if (edge.at("parent") == null.parent && edge.at("child") == null.child) {
+      permuted = null.persisting;
+    }
+  }
+  for (const Json& row : edge.at("thresholds")) {
+    thresholds.push_back(threshold_summary(row, threshold));
+  }
+  return {{"parent", edge.at("parent")},
+          {"child", edge.at("child")},
+          {"corpora", edge.at("corpora")},
+          {"rows", edge.at("rows")},
+          {"features_parent", parent.at("features")},
+          {"measurable_parent", parent.at("measurable")},
+          {"persisting_parent", edge.at("parent_features").at("persisting").size()},
+          {"disappearing", edge.at("parent_features").at("disappearing").size()},
+          {"features_child", child.at("features")},
+          {"measurable_child", child.at("measurable")},
+          {"persisting_child", edge.at("child_features").at("persisting").size()},
+          {"emerging", edge.at("child_features").at("emerging").size()},
+          {"one_to_one", edge.at("one_to_one").size()},
+          {"permuted", permuted},
+          {"rare_parent", {parent.at("silent"), parent.at("unmeasurable")}},
+          {"rare_child", {child.at("silent"), child.at("unmeasurable")}},
+          {"thresholds", thresholds}};
+}
+
+Json path_summary(const Json& path) {
+  Json listed = path.at("listed");
+  std::stable_sort(listed.begin(), listed.end(), [](const Json& a, const Json& b) {
+    return a.at("weakest_link").get<double>() > b.at("weakest_link").get<double>();
+  });
+  while (listed.size() > kListedChains) listed.erase(listed.size() - 1);
+  return {{"models", path.at("models")},         {"distinct", path.at("distinct")},
+          {"chains", path.at("chains")},         {"direct", path.at("direct")},
+          {"every_pair", path.at("every_pair")}, {"listed", listed}};
+}
+
+/// The roots that `model` goes back to.
+std::set<std::string> roots_of(const Json& models, const std::string& model) {
+  std::set<std::string> roots, seen, left = {model};
+  while (!left.empty()) {
+    const std::string name = *left.begin();
+    left.erase(left.begin());
+    if (!seen.insert(name).second) continue;
+    for (const Json& entry : models) {
+      if (entry.at("name") != name) continue;
+      if (entry.at("parents").empty()) roots.insert(name);
+      for (const Json& parent : entry.at("parents")) left.insert(parent.get<std::string>());
+    }
+  }
+  return roots;
+}
+
+Json summary_of(const Json& flow, const std::vector<ReportNull>& nulls) {
+  const auto threshold = flow.at("threshold").get<double>();
+  const Json& models = flow.at("models");
+  Json family = Json::array(), intersection = Json::array(), roots = Json::array(),
+       merges = Json::array(), paths = Json::array();
+  for (const Json& edge : flow.at("family")) {
+    family.push_back(edge_summary(edge, threshold, nulls));
+  }
+  for (const Json& edge : flow.at("intersection")) {
+    intersection.push_back(edge_summary(edge, threshold, {}));
+  }
+  for (Json root : flow.at("roots")) {
+    root.erase("features");
+    for (const Json& model : models) {
+      if (model.at("name") == root.at("root")) root["measurable"] = model.at("measurable");
+    }
+    roots.push_back(std::move(root));
+  }
+  for (Json merge : flow.at("merges")) {
+    merge.erase("features");
+    merge["bases"] = roots_of(models, merge.at("model").get<std::string>());
+    merges.push_back(std::move(merge));
+  }
+  for (const Json& path : flow.at("paths")) paths.push_back(path_summary(path));
+  return {{"threshold", threshold},
+          {"floor", flow.at("floor")},
+          {"rows", family.empty() ? Json(nullptr) : family.at(0).at("rows")},
+          {"min_tokens", flow.at("min_tokens")},
+          {"min_documents", flow.at("min_documents")},
+          {"family", family},
+          {"intersection", intersection},
+          {"roots", roots},
+          {"merges", merges},
+          {"paths", paths}};
+}
+
+}  // namespace
+
+FlowPayload::FlowPayload(const std::filesystem::path& file)
+    : file_(file), flow_(std::make_shared<const Json>(read_stage_json(file))) {
+  try {
+    summary_of(*flow_, {});
+    limits();
+  } catch (const Json::exception& reason) {
+    throw Error(fmt::format("{}: not the file that its stage writes: {}", file.string(),
+                            featflow::quoted(reason.what(), 160)));
+  }
+}
+
+MeasurableLimits FlowPayload::limits() const {
+  return {.min_tokens = flow_->at("min_tokens").get<int64_t>(),
+          .min_documents = flow_->at("min_documents").get<int64_t>()};
+}
+
+Json FlowPayload::summary(const std::vector<ReportNull>& nulls) const {
+  return summary_of(*flow_, nulls);
+}
+
+std::vector<EdgeClasses> FlowPayload::classes_of(const std::string& model,
+                                                 int64_t feature_count) const {
+  std::vector<EdgeClasses> edges;
+  for (const Json& edge : flow_->at("family")) {
+    const bool is_parent = edge.at("parent") == model;
+    if (!is_parent && edge.at("child") != model) continue;
+    EdgeClasses classes{edge.at("parent"), edge.at("child"),
+                        std::string(static_cast<size_t>(feature_count), 'u')};
+    const Json& lists = edge.at(is_parent ? "parent_features" : "child_features");
+    const auto mark = [&](const char* list, char letter) {
+      for (const Json& entry : lists.at(list)) {
+        const auto feature = entry.get<int64_t>();
+        if (feature < 0 || feature >= feature_count) {
+          throw Error(
+              fmt::format("{}: feature {} of {} among the {} ones, but it has {} features; "
+                          "was the flow computed from other activations?",
+                          file_.string(), feature, featflow::quoted(model), list, feature_count));
+        }
+        classes.classes[static_cast<size_t>(feature)] = letter;
+      }
+    };
+    mark("persisting", 'p');
+    is_parent ? mark("disappearing", 'd') : mark("emerging", 'e');
+    mark("silent", 'x');
+    edges.push_back(std::move(classes));
+  }
+  return edges;
+}
+
+}  // namespace featflow

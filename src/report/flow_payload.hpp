@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "features/statistics.hpp"
+#include "report/feature_payload.hpp"
+#include "report/report.hpp"
+
+namespace featflow {
+
+/// flow.json (flow/flow.hpp) as the report shows it.
+class FlowPayload {
+ public:
+  /// Throws Error naming the file if it is malformed.
+  explicit FlowPayload(const std::filesystem::path& file);
+
+  MeasurableLimits limits() const;
+  /// For the overview: {threshold, floor, rows, min_tokens, min_documents,
+  ///   family and intersection [{parent, child, corpora, rows, measurable_parent,
+  ///     persisting_parent, disappearing, measurable_child, persisting_child, emerging, one_to_one,
+  ///     permuted | null, rare_parent, rare_child [silent, unmeasurable], thresholds [{threshold,
+  ///     own, persisting_parent, persisting_child, one_to_one, all_parent, all_child}]}],
+  ///   roots [{root, fine_tunes, measurable, persisting, into_any, into_all}],
+  ///   merges [{model, bases, parents, measurable, traced, from_base, emerged_in_fine_tuning,
+  ///     emerged_at_merge}],
+  ///   paths [{models, distinct, chains, direct, every_pair, listed (the best by weakest link)}]}
+  nlohmann::ordered_json summary(const std::vector<ReportNull>& nulls) const;
+
+  /// The classes of a model's features on each edge it is an end of, on all rows. Throws Error
+  /// naming the file if a list has a feature that the model does not have.
+  std::vector<EdgeClasses> classes_of(const std::string& model, int64_t feature_count) const;
+
+ private:
+  std::filesystem::path file_;
+  std::shared_ptr<const nlohmann::ordered_json> flow_;
+};
+
+}  // namespace featflow

@@ -1,0 +1,100 @@
+#include "report/overview.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error.hpp"
+#include "storage/files.hpp"
+
+namespace featflow {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Step {
+  double tokens = 0, loss = 0;
+};
+
+[[noreturn]] void malformed(const std::filesystem::path& file, const std::exception& reason) {
+  throw Error(fmt::format("{}: not the file that its stage writes: {}", file.string(),
+                          featflow::quoted(reason.what(), 160)));
+}
+
+}  // namespace
+
+Json read_stage_json(const std::filesystem::path& file) {
+  try {
+    return Json::parse(read_file(file));
+  } catch (const Json::exception& reason) {
+    malformed(file, reason);
+  }
+}
+
+Json training_curves(const std::filesystem::path& metrics, size_t points) {
+  std::vector<Step> steps;
+  Json validation = Json::object();
+  const std::string text = read_file(metrics);
+  size_t number = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
+    begin = end + 1;
+    ++number;
+    if (line.empty()) continue;
+    try {
+      const Json entry = Json::parse(line);
+      if (entry.contains("validation")) {
+        for (const auto& [corpus, score] : entry.at("validation").items()) {
+          Json& curve = validation[corpus];
+          curve["tokens"].push_back(steps.empty() ? 0.0 : steps.back().tokens);
+          curve["loss"].push_back(score.at("loss"));
+          curve["accuracy"].push_back(score.at("accuracy"));
+        }
+      } else if (entry.contains("loss")) {
+        steps.push_back({entry.at("tokens").get<double>(), entry.at("loss").get<double>()});
+      }
+    } catch (const Json::exception& reason) {
+      throw Error(fmt::format("{}, line {}: not a line of training metrics: {}", metrics.string(),
+                              number, featflow::quoted(reason.what(), 160)));
+    }
+  }
+
+  const size_t averaged = std::max<size_t>(1, (steps.size() + points - 1) / points);
+  Json tokens = Json::array(), loss = Json::array();
+  for (size_t first = 0; first < steps.size(); first += averaged) {
+    const size_t last = std::min(first + averaged, steps.size());
+    double sum = 0;
+    for (size_t i = first; i < last; ++i) sum += steps[i].loss;
+    tokens.push_back(steps[last - 1].tokens);
+    loss.push_back(sum / static_cast<double>(last - first));
+  }
+  return {{"tokens", tokens}, {"loss", loss}, {"averaged", averaged}, {"validation", validation}};
+}
+
+Json sweep_summary(const std::filesystem::path& file) {
+  Json sweep = read_stage_json(file);
+  try {
+    std::map<std::string, int> branches;
+    for (const Json& tensor : sweep.value("tensors", Json::array())) {
+      ++branches[tensor.at("branch").get<std::string>()];
+    }
+    sweep.erase("tensors");
+    sweep["branches"] = branches;
+    for (const char* key : {"method", "direction", "a", "b", "baselines", "balance", "warnings"}) {
+      sweep.at(key);
+    }
+    for (const Json& point : sweep.at("curve")) {
+      for (const char* key : {"t", "accuracy_a", "accuracy_b"}) point.at(key);
+    }
+  } catch (const Json::exception& reason) {
+    malformed(file, reason);
+  }
+  return sweep;
+}
+
+}  // namespace featflow

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+
+namespace featflow {
+
+/// A stage's JSON file, whole. Throws Error naming the file if it is malformed.
+nlohmann::ordered_json read_stage_json(const std::filesystem::path& file);
+
+/// Curves of at most `points` points out of a training's metrics.jsonl: {tokens, loss, averaged,
+/// validation {corpus: {tokens, loss, accuracy}}}. A point is the mean of `averaged` consecutive
+/// steps, placed at the last of them; a validation is placed at the tokens seen by its step.
+nlohmann::ordered_json training_curves(const std::filesystem::path& metrics, size_t points = 400);
+
+/// sweep.json as the report shows it: without the list of tensors, which becomes `branches`
+/// {branch: number of tensors}.
+nlohmann::ordered_json sweep_summary(const std::filesystem::path& file);
+
+}  // namespace featflow

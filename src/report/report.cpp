@@ -1,0 +1,287 @@
+#include "report/report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string_view>
+
+#include "autoencoder/feature_activations.hpp"
+#include "core/error.hpp"
+#include "core/interrupt.hpp"
+#include "matching/matches.hpp"
+#include "report/feature_payload.hpp"
+#include "report/flow_payload.hpp"
+#include "report/overview.hpp"
+#include "report/payload.hpp"
+#include "report/report_template.hpp"
+#include "storage/files.hpp"
+#include "tokens/token_shard.hpp"
+#include "tokens/tokenizer.hpp"
+
+namespace featflow {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Index of a model in the report. Throws Error if `where` names one that is not there.
+int model_index(const ReportInputs& inputs, const std::string& name, const std::string& where) {
+  for (size_t i = 0; i < inputs.models.size(); ++i) {
+    if (inputs.models[i].name == name) return static_cast<int>(i);
+  }
+  throw Error(fmt::format("{}: the model {} is not in this report; was the study changed since?",
+                          where, featflow::quoted(name)));
+}
+
+/// Everything about a model but its features.
+Json model_summary(const ReportModel& model) {
+  Json corpora = Json::object();
+  for (const auto& [corpus, share] : model.corpora) corpora[corpus] = share;
+  Json summary = {{"name", model.name},
+                  {"parents", model.parents},
+                  {"kind", model.kind},
+                  {"method", model.method},
+                  {"corpora", corpora},
+                  {"parameters", model.parameters},
+                  {"tokens_trained", model.tokens_trained},
+                  {"evaluation", nullptr},
+                  {"autoencoder", nullptr},
+                  {"training", nullptr},
+                  {"feature_count", 0},
+                  {"index", nullptr},
+                  {"features", Json::array()}};
+  if (!model.evaluation.empty()) {
+    const Json evaluation = read_stage_json(model.evaluation);
+    if (!evaluation.is_object() || !evaluation.contains("corpora")) {
+      throw Error(fmt::format("{}: no key \"corpora\"; is it an evaluation of a model?",
+                              model.evaluation.string()));
+    }
+    summary["evaluation"] = evaluation["corpora"];
+  }
+  if (!model.autoencoder_evaluation.empty()) {
+    summary["autoencoder"] = read_stage_json(model.autoencoder_evaluation);
+  }
+  if (!model.metrics.empty()) summary["training"] = training_curves(model.metrics);
+  return summary;
+}
+
+/// The matching text, and the checks that activations belong to it.
+struct Text {
+  TokenShard shard;
+  Json vocabulary = Json::array();
+
+  static Text load(const ReportInputs& inputs) {
+    Text text{load_token_shard(inputs.tokens)};
+    const Tokenizer tokenizer = Tokenizer::load(inputs.tokenizer);
+    if (tokenizer.vocab_size() != text.shard.vocab_size) {
+      throw Error(fmt::format("{}: a vocabulary of {} tokens, but the tokenizer {} has {}",
+                              inputs.tokens.string(), text.shard.vocab_size,
+                              inputs.tokenizer.string(), tokenizer.vocab_size()));
+    }
+    for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+      text.vocabulary.push_back(tokenizer.token_text(id));
+    }
+    return text;
+  }
+
+  void check(const FeatureActivations& activations, const std::filesystem::path& file) const {
+    int64_t before = -1;
+    for (const int64_t position : activations.token_positions) {
+      if (position <= before || position >= shard.size()) {
+        throw Error(
+            fmt::format("{}: token position {} after {}, expected ascending ones below {}; "
+                        "was it encoded on another text?",
+                        file.string(), position, before, shard.size()));
+      }
+      before = position;
+    }
+  }
+};
+
+class ReportBuilder {
+ public:
+  explicit ReportBuilder(const ReportInputs& inputs) : inputs_(inputs) {
+    overview_chunk_ = payload_.reserve();
+  }
+
+  std::string html() {
+    for (const ReportModel& model : inputs_.models) models_.push_back(model_summary(model));
+    if (!inputs_.flow.empty()) flow_.emplace(inputs_.flow);
+    read_matches();
+    const bool with_features = std::any_of(inputs_.models.begin(), inputs_.models.end(),
+                                           [](const auto& m) { return !m.activations.empty(); });
+    if (with_features) add_all_features();
+    payload_.set(overview_chunk_, overview());
+
+    const std::string_view page = report_template();
+    const size_t marker = page.find(kChunksMarker);
+    FEATFLOW_CHECK(marker != std::string_view::npos, "the front end has no place for the data");
+    return std::string(page.substr(0, marker)) + payload_.html() +
+           std::string(page.substr(marker + kChunksMarker.size()));
+  }
+
+ private:
+  void read_matches() {
+    for (const std::filesystem::path& folder : inputs_.matches) {
+      const Matches matches = load_matches(folder);
+      const int a = model_index(inputs_, matches.a.model, folder.string());
+      const int b = model_index(inputs_, matches.b.model, folder.string());
+      matched_.push_back({matches.a.model, matches.b.model});
+      partners_[a].emplace_back(b, best_partners(matches, true, inputs_.budget.matches));
+      partners_[b].emplace_back(a, best_partners(matches, false, inputs_.budget.matches));
+    }
+    for (auto& [model, others] : partners_) {
+      std::sort(others.begin(), others.end(),
+                [](const auto& x, const auto& y) { return x.first < y.first; });
+    }
+  }
+
+  void add_all_features() {
+    if (inputs_.tokens.empty() || inputs_.tokenizer.empty()) {
+      throw Error("report: feature activations are given, but no matching text or no tokenizer");
+    }
+    const Text text = Text::load(inputs_);
+    vocabulary_chunk_ = payload_.add(text.vocabulary);
+    examples_ = affordable_examples(inputs_.budget, feature_count());
+    for (size_t i = 0; i < inputs_.models.size(); ++i) {
+      if (inputs_.models[i].activations.empty()) continue;
+      throw_if_interrupted();
+      add_model_features(static_cast<int>(i), text);
+    }
+  }
+
+  /// Features of all models together, as far as the stage files before tell without reading the
+  /// activations twice.
+  int64_t feature_count() const {
+    int64_t total = 0;
+    for (const auto& [model, others] : partners_) {
+      if (!others.empty()) total += std::ssize(others.front().second);
+    }
+    for (size_t i = 0; i < models_.size(); ++i) {
+      const Json& autoencoder = models_[i]["autoencoder"];
+      if (partners_.contains(static_cast<int>(i)) || !autoencoder.is_object()) continue;
+      total += autoencoder.value("features", int64_t{0});
+    }
+    return total;
+  }
+
+  void add_model_features(int i, const Text& text) {
+    const ReportModel& model = inputs_.models[static_cast<size_t>(i)];
+    const FeatureActivations activations = load_feature_activations(model.activations);
+    text.check(activations, model.activations);
+    const FeatureStatistics statistics = feature_statistics(activations);
+    const int64_t feature_count = activations.rows.feature_count;
+    if (corpora_.empty()) corpora_ = activations.corpus_names;
+    if (corpora_ != activations.corpus_names) {
+      throw Error(
+          fmt::format("{}: its corpora differ from those of the models before it; was it "
+                      "encoded on another text?",
+                      model.activations.string()));
+    }
+
+    FeatureContext context{
+        .activations = &activations,
+        .statistics = &statistics,
+        .text = &text.shard,
+        .measurable = measurable(statistics, flow_ ? flow_->limits() : inputs_.limits),
+        .matches = {},
+        .edges = {},
+        .budget = inputs_.budget,
+        .examples = examples_};
+    if (const auto found = partners_.find(i); found != partners_.end()) {
+      context.matches = std::move(found->second);
+      for (const auto& [other, partners] : context.matches) {
+        if (std::ssize(partners) != feature_count) {
+          throw Error(fmt::format("{}: {} features, but {} in the matches with {}",
+                                  model.activations.string(), feature_count, partners.size(),
+                                  inputs_.models[static_cast<size_t>(other)].name));
+        }
+      }
+    }
+    if (flow_) context.edges = flow_->classes_of(model.name, feature_count);
+
+    const Json chunks = add_features(payload_, context);
+    Json& summary = models_[static_cast<size_t>(i)];
+    summary["feature_count"] = feature_count;
+    summary["index"] = chunks["index"];
+    summary["features"] = chunks["features"];
+  }
+
+  Json overview() const {
+    Json facts = Json::array(), sweeps = Json::array(), matched = Json::array();
+    for (const auto& [name, value] : inputs_.facts) facts.push_back({name, value});
+    for (const ReportSweep& sweep : inputs_.sweeps) {
+      Json summary = sweep_summary(sweep.file);
+      summary["name"] = sweep.name;
+      sweeps.push_back(std::move(summary));
+    }
+    for (const auto& [a, b] : matched_) matched.push_back({a, b});
+    const ExampleBudget& budget = inputs_.budget;
+    const std::string text =
+        vocabulary_chunk_ < 0
+            ? "This report was made without feature activations."
+            : fmt::format(
+                  "Example budget: at most {} top examples per feature, each with {} tokens "
+                  "before and {} after the strongest one, within its document; activations "
+                  "are kept to 1/255 of the feature's maximum.",
+                  examples_, budget.before, budget.after);
+    return {{"study", inputs_.study},
+            {"facts", facts},
+            {"warnings", inputs_.warnings},
+            {"budget",
+             {{"examples", examples_},
+              {"before", budget.before},
+              {"after", budget.after},
+              {"text", text}}},
+            {"corpora", corpora_},
+            {"vocabulary", vocabulary_chunk_},
+            {"matched", matched},
+            {"models", models_},
+            {"sweeps", sweeps},
+            {"flow", flow_ ? flow_->summary(inputs_.nulls) : Json(nullptr)},
+            {"lambda_table",
+             inputs_.lambda_table.empty() ? Json::array() : read_stage_json(inputs_.lambda_table)},
+            {"cases",
+             inputs_.case_studies.empty() ? Json::array() : read_stage_json(inputs_.case_studies)}};
+  }
+
+  const ReportInputs& inputs_;
+  Payload payload_;
+  int64_t overview_chunk_ = 0, vocabulary_chunk_ = -1;
+  int64_t examples_ = 0;
+  std::vector<Json> models_;
+  std::vector<std::string> corpora_;
+  std::optional<FlowPayload> flow_;
+  std::vector<std::pair<std::string, std::string>> matched_;
+  /// Per model: (other model, best partners there of each feature).
+  std::map<int, decltype(FeatureContext::matches)> partners_;
+};
+
+}  // namespace
+
+void write_report(const ReportInputs& inputs, const std::filesystem::path& html) {
+  std::set<std::string> names;
+  for (const ReportModel& model : inputs.models) {
+    if (!names.insert(model.name).second) {
+      throw Error(fmt::format("report: two models are called {}", featflow::quoted(model.name)));
+    }
+  }
+  ReportInputs fitting = inputs;
+  std::string page = ReportBuilder(fitting).html();
+  // The estimate was too hopeful: as many examples as the file has room for.
+  for (int64_t& examples = fitting.budget.examples;
+       std::ssize(page) > inputs.budget.bytes && examples > inputs.budget.minimum;) {
+    const double room =
+        0.95 * static_cast<double>(inputs.budget.bytes) / static_cast<double>(page.size());
+    examples = std::max(
+        inputs.budget.minimum,
+        std::min(examples - 1, static_cast<int64_t>(room * static_cast<double>(examples))));
+    page = ReportBuilder(fitting).html();
+  }
+  write_file_atomic(html, page);
+}
+
+}  // namespace featflow

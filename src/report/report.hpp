@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "features/statistics.hpp"
+
+namespace featflow {
+
+/// One model of the family. An empty path means that there is no such file.
+struct ReportModel {
+  std::string name;
+  std::vector<std::string> parents;  ///< Names of models in the report.
+  std::string kind;                  ///< "pre-trained", "fine-tuned", "merged" or "loaded".
+  std::string method;                ///< Of a merge: "slerp, t = 0.58".
+  std::vector<std::pair<std::string, double>> corpora;  ///< Shares of its training text.
+  int64_t parameters = 0;
+  int64_t tokens_trained = 0;
+  std::filesystem::path metrics;     ///< metrics.jsonl of its training.
+  std::filesystem::path evaluation;  ///< evaluation.json: {"corpora": {name: {"loss", …}}}.
+  std::filesystem::path autoencoder_evaluation;  ///< eval.json of `sae eval`.
+  std::filesystem::path activations;             ///< Feature activations on the matching text.
+};
+
+/// A merge's sweep: the sweep.json of merging/sweep.hpp and what to call it.
+struct ReportSweep {
+  std::string name;
+  std::filesystem::path file;
+};
+
+/// The control of an edge: how many of the parent's features still match when rows are permuted.
+struct ReportNull {
+  std::string parent, child;
+  int64_t persisting = 0;
+};
+
+/// How much text the report may hold. What was used is printed in the report.
+struct ExampleBudget {
+  int64_t examples = 12;     ///< At most so many top examples per feature,
+  int64_t minimum = 2;       ///< fewer, but at least this many, if there are very many features:
+  int64_t bytes = 24 << 20;  ///< so many that the whole file is no larger than this.
+  int64_t before = 16;       ///< Tokens of context before an example's strongest token
+  int64_t after = 10;        ///< and after it, within its document.
+  int64_t tokens = 5;        ///< Top tokens by activation per feature.
+  int64_t matches = 3;       ///< Best matches per feature and other model.
+};
+
+/// What the report is made from: the stage files, which are the truth, and plain facts.
+struct ReportInputs {
+  std::string study;
+  std::vector<std::pair<std::string, std::string>> facts;  ///< Printed at the foot, in order.
+  std::vector<std::string> warnings;                       ///< Printed at the top.
+  std::vector<ReportModel> models;
+  std::vector<ReportSweep> sweeps;
+  std::filesystem::path flow;                  ///< flow.json, or empty.
+  std::vector<ReportNull> nulls;               ///< Shown beside the flow's edges.
+  std::vector<std::filesystem::path> matches;  ///< Matches artefacts, in any order.
+  std::filesystem::path tokens;        ///< The matching text; needed if a model has activations.
+  std::filesystem::path tokenizer;     ///< tokenizer.model or its folder; likewise.
+  std::filesystem::path case_studies;  ///< case_studies.json, or empty.
+  std::filesystem::path lambda_table;  ///< JSON list of rows {"l1_coefficient", "l0", …}, or empty.
+  MeasurableLimits limits;             ///< Used where there is no flow, which has its own.
+  ExampleBudget budget;
+};
+
+/// Writes the report: one HTML file that needs no network and no other file. Its data are in
+/// gzip + base64 chunks which the page decodes when they are asked for (payload.hpp). The same
+/// inputs give the same bytes. Throws Error naming the file if a stage file is malformed or does
+/// not fit the others.
+void write_report(const ReportInputs& inputs, const std::filesystem::path& html);
+
+}  // namespace featflow

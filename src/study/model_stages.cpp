@@ -1,0 +1,349 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+#include "core/hash.hpp"
+#include "core/log.hpp"
+#include "core/rng.hpp"
+#include "merging/merge.hpp"
+#include "merging/sweep.hpp"
+#include "model/evaluation.hpp"
+#include "model/model.hpp"
+#include "storage/files.hpp"
+#include "study/canonical.hpp"
+#include "study/stages.hpp"
+#include "study/throughput.hpp"
+#include "tokens/block_mixture.hpp"
+
+namespace featflow {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr int64_t kValidationTokens = 20'000;  // of each corpus, for the curve while training
+
+std::shared_ptr<const TokenShard> load_split(const StageContext& context, const std::string& corpus,
+                                             const char* split) {
+  return std::make_shared<const TokenShard>(
+      load_token_shard(context.input("tokens/" + corpus) / (std::string(split) + ".safetensors")));
+}
+
+// The validation documents of several corpora as one text.
+TokenShard validation_text(const StageContext& context, const ModelSettings& model) {
+  TokenShard all;
+  for (const auto& [corpus, share] : model.corpora) {
+    const auto shard = load_split(context, corpus, "validation");
+    for (const int64_t start : shard->document_starts) {
+      all.document_starts.push_back(all.size() + start);
+    }
+    all.tokens.insert(all.tokens.end(), shard->tokens.begin(), shard->tokens.end());
+    all.vocab_size = shard->vocab_size;
+  }
+  return all;
+}
+
+json scores_json(const DocumentScores& scores) {
+  return {{"loss", scores.mean_loss()},
+          {"accuracy", scores.accuracy()},
+          {"tokens", scores.total_predicted()},
+          {"perplexity", scores.perplexity()}};
+}
+
+std::vector<std::string> token_inputs(const std::map<std::string, double>& corpora) {
+  std::vector<std::string> inputs;
+  for (const auto& [corpus, share] : corpora) inputs.push_back("tokens/" + corpus);
+  return inputs;
+}
+
+// Trains `model` from `start` on its own corpora: a model's training, and its extension.
+Checkpoint train(const StageContext& context, const ModelSettings& model, const Checkpoint& start,
+                 TrainingConfig config, uint64_t seed, const std::string& label) {
+  const int64_t steps = training_steps(config);
+  std::vector<MixtureComponent> components;
+  for (const auto& [corpus, share] : model.corpora) {
+    components.push_back({corpus, load_split(context, corpus, "train"), share});
+  }
+  const BlockMixture text(std::move(components), config.block_size, steps * config.batch_blocks,
+                          seed);
+  const std::vector<double> epochs = text.epochs();
+  for (size_t c = 0; c < epochs.size(); ++c) {
+    log_verbose(
+        fmt::format("{}: {} is read {:.2f} times", label, text.components()[c].corpus, epochs[c]));
+  }
+  std::map<std::string, std::shared_ptr<const TokenShard>> validation;
+  for (const auto& [corpus, share] : model.corpora) {
+    validation[corpus] = load_split(context, corpus, "validation");
+  }
+  const Validation validate = [&](const Model& network, int64_t) {
+    std::map<std::string, ValidationScore> figures;
+    for (const auto& [corpus, shard] : validation) {
+      const DocumentScores scores = evaluate(network, *shard, config.block_size, kValidationTokens);
+      figures[corpus] = {scores.mean_loss(), scores.accuracy()};
+    }
+    return figures;
+  };
+  config.seed = seed;
+  return train_model(start, config, text, validate, context.folder, label).checkpoint;
+}
+
+json training_json(const ModelSettings& model, uint64_t seed) {
+  return {{"corpora", model.corpora}, {"training", canonical(model.training)}, {"seed", seed}};
+}
+
+void add_trained_model(const Study& study, const ModelSettings& model, StageGraph& graph) {
+  const uint64_t seed = derive_seed(study.seed, "model/" + model.name);
+  Stage stage;
+  stage.kind = "model";
+  stage.name = model.name;
+  json config = training_json(model, seed);
+  if (model.parent.empty()) config["architecture"] = canonical(study.architecture);
+  stage.config = config.dump();
+  stage.inputs = token_inputs(model.corpora);
+  stage.inputs.push_back("tokenizer/tokenizer");
+  if (!model.parent.empty()) stage.inputs.push_back("model/" + model.parent);
+  stage.estimated_seconds = training_seconds(study.architecture, model.training.tokens);
+  stage.estimated_bytes = study.architecture.parameter_count() * 4;
+  stage.run = [&study, &model, seed](const StageContext& context) {
+    const Tokenizer tokenizer = Tokenizer::load(context.input("tokenizer/tokenizer"));
+    Checkpoint start;
+    if (model.parent.empty()) {
+      ModelConfig architecture = study.architecture;
+      architecture.vocab_size = tokenizer.vocab_size();
+      architecture.bos_token_id = tokenizer.bos_id();
+      architecture.eos_token_id = tokenizer.eos_id();
+      Rng rng(seed, "initialisation");
+      start = Model::random(architecture, rng);
+    } else {
+      start = load_checkpoint(context.input("model/" + model.parent));
+    }
+    const Checkpoint trained = train(context, model, start, model.training, seed, model.name);
+    save_checkpoint(trained, context.folder, context.input("tokenizer/tokenizer"));
+  };
+  graph.add(std::move(stage));
+}
+
+void add_loaded_model(const Study& study, const ModelSettings& model, StageGraph& graph) {
+  const fs::path folder = study.folder / model.path;
+  if (!fs::is_directory(folder)) {
+    throw Error(fmt::format("model {}: {} is no folder; expected a Hugging Face model folder",
+                            model.name, folder.string()));
+  }
+  Stage stage;
+  stage.kind = "model";
+  stage.name = model.name;
+  stage.inputs = {"tokenizer/tokenizer"};
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  }
+  std::ranges::sort(files);
+  for (const fs::path& file : files) stage.external[file.filename()] = hash_file(file);
+  stage.run = [&model, folder](const StageContext& context) {
+    const Checkpoint checkpoint = load_checkpoint(folder);
+    const fs::path tokenizer = context.input("tokenizer/tokenizer");
+    const int64_t vocabulary = Tokenizer::load(tokenizer).vocab_size();
+    if (checkpoint.config.vocab_size < vocabulary) {
+      throw Error(
+          fmt::format("model {}: {} has a vocabulary of {}, the study's tokenizer {}; set "
+                      "tokenizer.path to the model's own tokenizer.model",
+                      model.name, folder.string(), checkpoint.config.vocab_size, vocabulary));
+    }
+    save_checkpoint(checkpoint, context.folder, tokenizer);
+  };
+  graph.add(std::move(stage));
+}
+
+// The one model that both parents were fine-tuned from, if there is one.
+std::string common_base(const Study& study, const ModelSettings& merged) {
+  const std::string& base = study.model(merged.merge.parents[0]).parent;
+  return base == study.model(merged.merge.parents[1]).parent ? base : std::string();
+}
+
+void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& graph) {
+  const ModelSettings& a = study.model(merged.merge.parents[0]);
+  const ModelSettings& b = study.model(merged.merge.parents[1]);
+  const std::string base = common_base(study, merged);
+  if (a.corpora.empty() || b.corpora.empty()) {
+    throw Error(
+        fmt::format("model {}: t = \"balance\" needs parents with corpora of their own to "
+                    "be scored on; give merge.t a number, or {} corpora",
+                    merged.name, a.corpora.empty() ? a.name : b.name));
+  }
+  Stage stage;
+  stage.kind = "sweep";
+  stage.name = merged.name;
+  stage.config = json{{"method", merged.merge.method},
+                      {"steps", merged.merge.steps},
+                      {"corpora_a", a.corpora},
+                      {"corpora_b", b.corpora},
+                      {"block_size", study.model(a.name).training.block_size},
+                      {"tokens", study.evaluation.sweep_tokens}}
+                     .dump();
+  std::map<std::string, double> corpora = a.corpora;
+  corpora.insert(b.corpora.begin(), b.corpora.end());
+  stage.inputs = token_inputs(corpora);
+  stage.inputs.insert(stage.inputs.end(), {"model/" + a.name, "model/" + b.name});
+  if (!base.empty()) stage.inputs.push_back("model/" + base);
+  stage.estimated_seconds = forward_seconds(
+      study.architecture,
+      (merged.merge.steps + 5) * 2 * std::max<int64_t>(study.evaluation.sweep_tokens, 50'000));
+  stage.run = [&study, &merged, &a, &b, base](const StageContext& context) {
+    const Checkpoint checkpoint_a = load_checkpoint(context.input("model/" + a.name));
+    const Checkpoint checkpoint_b = load_checkpoint(context.input("model/" + b.name));
+    std::optional<Checkpoint> checkpoint_base;
+    if (!base.empty()) checkpoint_base = load_checkpoint(context.input("model/" + base));
+    const TokenShard texts[2] = {validation_text(context, a), validation_text(context, b)};
+    const Evaluate score = [&](const Checkpoint& checkpoint, int which) {
+      return evaluate(Model(checkpoint), texts[which], a.training.block_size,
+                      study.evaluation.sweep_tokens);
+    };
+    SweepConfig config;
+    config.method = parse_merge_method(merged.merge.method, "model " + merged.name);
+    config.steps = static_cast<int>(merged.merge.steps);
+    config.names = {a.name, b.name};
+    config.base_name = base;
+    const SweepResult result =
+        sweep(checkpoint_a, checkpoint_b, checkpoint_base ? &*checkpoint_base : nullptr, config,
+              score, context.folder);
+    for (const std::string& warning : result.warnings) log_warning(warning);
+  };
+  graph.add(std::move(stage));
+}
+
+void add_merged_model(const Study& study, const ModelSettings& merged, StageGraph& graph) {
+  parse_merge_method(merged.merge.method, "model " + merged.name);
+  if (merged.merge.balanced()) add_sweep(study, merged, graph);
+  const std::string a = "model/" + merged.merge.parents[0], b = "model/" + merged.merge.parents[1];
+  Stage stage;
+  stage.kind = "model";
+  stage.name = merged.name;
+  stage.inputs = {a, b};
+  json config = {{"method", merged.merge.method}, {"parents", merged.merge.parents}};
+  if (merged.merge.balanced()) {
+    config["t"] = "balance";
+    stage.inputs.push_back("sweep/" + merged.name);
+  } else {
+    config["t"] = merged.merge.t;
+  }
+  stage.config = config.dump();
+  stage.estimated_bytes = study.architecture.parameter_count() * 4;
+  stage.run = [&merged, a, b](const StageContext& context) {
+    double t = merged.merge.t;
+    if (merged.merge.balanced()) {
+      const auto curve =
+          json::parse(read_file(context.input("sweep/" + merged.name) / "sweep.json"));
+      t = curve.at("balance").at("t").get<double>();
+    }
+    require_same_tokenizer(context.input(a), context.input(b));
+    const ParentNames names{merged.merge.parents[0], merged.merge.parents[1]};
+    const MergeResult result =
+        merge(load_checkpoint(context.input(a)), load_checkpoint(context.input(b)),
+              parse_merge_method(merged.merge.method, merged.name), t, names);
+    save_checkpoint(result.checkpoint, context.folder, context.input(a));
+    json tensors = json::array();
+    for (const TensorReport& tensor : result.reports) {
+      tensors.push_back({{"name", tensor.name},
+                         {"cosine", tensor.cosine},
+                         {"branch", tensor.branch},
+                         {"norm_a", tensor.norm_a},
+                         {"norm_b", tensor.norm_b},
+                         {"norm_merged", tensor.norm_merged}});
+    }
+    const json facts = {{"method", merged.merge.method},
+                        {"t", t},
+                        {"direction", merge_direction(names)},
+                        {"tensors", tensors}};
+    write_file_atomic(context.folder / "merge.json", facts.dump(2) + "\n");
+    log_info(fmt::format("{}: {} at t = {:.4f} ({})", merged.name, merged.merge.method, t,
+                         merge_direction(names)));
+  };
+  graph.add(std::move(stage));
+}
+
+// Accuracy and loss on the validation split of every corpus of the study.
+void add_evaluation(const Study& study, const ModelSettings& model, StageGraph& graph) {
+  Stage stage;
+  stage.kind = "evaluation";
+  stage.name = model.name;
+  stage.config =
+      json{{"tokens", study.evaluation.tokens}, {"block_size", model.training.block_size}}.dump();
+  stage.inputs = {"model/" + model.name};
+  for (const CorpusConfig& corpus : study.corpora) stage.inputs.push_back("tokens/" + corpus.name);
+  stage.estimated_seconds =
+      forward_seconds(study.architecture, std::max<int64_t>(study.evaluation.tokens, 100'000) *
+                                              static_cast<int64_t>(study.corpora.size()));
+  stage.run = [&study, &model](const StageContext& context) {
+    const Model network(load_checkpoint(context.input("model/" + model.name)));
+    json corpora = json::object();
+    for (const CorpusConfig& corpus : study.corpora) {
+      corpora[corpus.name] =
+          scores_json(evaluate(network, *load_split(context, corpus.name, "validation"),
+                               model.training.block_size, study.evaluation.tokens));
+    }
+    write_file_atomic(context.folder / "evaluation.json",
+                      json{{"corpora", corpora}}.dump(2) + "\n");
+  };
+  graph.add(std::move(stage));
+}
+
+// Is the model under-trained? A little more training on its own data, the rate falling to zero
+// again from a tenth of its peak, and what that gains in accuracy on its own validation text.
+void add_extension(const Study& study, const ModelSettings& model, StageGraph& graph) {
+  if (model.extension_share <= 0 || model.merged() || model.loaded()) return;
+  const uint64_t seed = derive_seed(study.seed, "extension/" + model.name);
+  Stage stage;
+  stage.kind = "extension";
+  stage.name = model.name;
+  json config = training_json(model, seed);
+  config["share"] = model.extension_share;
+  stage.config = config.dump();
+  stage.inputs = token_inputs(model.corpora);
+  stage.inputs.push_back("model/" + model.name);
+  TrainingConfig extension = model.training;
+  extension.tokens =
+      static_cast<int64_t>(model.extension_share * static_cast<double>(model.training.tokens));
+  extension.learning_rate = model.training.learning_rate / 10;
+  extension.warmup_steps = 0;
+  stage.estimated_seconds = training_seconds(study.architecture, extension.tokens);
+  stage.run = [&study, &model, extension, seed](const StageContext& context) {
+    const Checkpoint start = load_checkpoint(context.input("model/" + model.name));
+    const TokenShard text = validation_text(context, model);
+    const Checkpoint extended =
+        train(context, model, start, extension, seed, model.name + ", extended");
+    const auto score = [&](const Checkpoint& checkpoint) {
+      return evaluate(Model(checkpoint), text, model.training.block_size, study.evaluation.tokens)
+          .accuracy();
+    };
+    const double before = score(start), after = score(extended);
+    const double gain = (after - before) / before;
+    const json facts = {{"share", model.extension_share},
+                        {"tokens", extension.tokens},
+                        {"accuracy", before},
+                        {"accuracy_extended", after},
+                        {"relative_gain", gain},
+                        {"under_trained", gain >= 0.01}};
+    write_file_atomic(context.folder / "extension.json", facts.dump(2) + "\n");
+  };
+  graph.add(std::move(stage));
+}
+
+}  // namespace
+
+void add_model_stages(const Study& study, StageGraph& graph) {
+  for (const ModelSettings& model : study.models) {
+    if (model.merged()) {
+      add_merged_model(study, model, graph);
+    } else if (model.loaded()) {
+      add_loaded_model(study, model, graph);
+    } else {
+      add_trained_model(study, model, graph);
+    }
+    add_evaluation(study, model, graph);
+    add_extension(study, model, graph);
+  }
+}
+
+}  // namespace featflow

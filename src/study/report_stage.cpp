@@ -1,0 +1,127 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "report/report.hpp"
+#include "storage/files.hpp"
+#include "study/canonical.hpp"
+#include "study/stages.hpp"
+
+namespace featflow {
+namespace {
+
+using nlohmann::json;
+
+const char* kind_of(const ModelSettings& model) {
+  if (model.merged()) return "merged";
+  if (model.loaded()) return "loaded";
+  return model.parent.empty() ? "pre-trained" : "fine-tuned";
+}
+
+ReportModel report_model(const ModelSettings& model,
+                         const StageContext& context) {
+  ReportModel out;
+  out.name = model.name;
+  out.parents = model.parents();
+  out.kind = kind_of(model);
+  const auto folder = context.input("model/" + model.name);
+  if (model.merged()) {
+    const json merge = json::parse(read_file(folder / "merge.json"));
+    out.method =
+        fmt::format("{}, t = {:.3f}", merge["method"].get<std::string>(), merge["t"].get<double>());
+  }
+  out.corpora.assign(model.corpora.begin(), model.corpora.end());
+  out.parameters =
+      parse_model_config(read_file(folder / "config.json"), (folder / "config.json").string())
+          .parameter_count();
+  if (!model.merged() && !model.loaded()) {
+    out.tokens_trained = model.training.tokens;
+    out.metrics = folder / "metrics.jsonl";
+  }
+  out.evaluation = context.input("evaluation/" + model.name) / "evaluation.json";
+  out.autoencoder_evaluation =
+      context.input("autoencoder_evaluation/" + model.name) / "evaluation.json";
+  out.activations = context.input("activations/" + model.name);
+  return out;
+}
+
+// How the study was set up, for the foot of the report.
+std::vector<std::pair<std::string, std::string>> facts(const Study& study) {
+  const AutoencoderSettings& sae = study.autoencoder;
+  return {
+      {"seed", fmt::format("{}", study.seed)},
+      {"matching threshold τ", fmt::format("{}", study.matching.threshold)},
+      {"measurable", fmt::format("active on at least {} tokens in {} documents",
+                                 study.matching.minimum_tokens, study.matching.minimum_documents)},
+      {"autoencoders", fmt::format("expansion {}, λ = {}, {} tokens in blocks of {}, {} mixture",
+                                   sae.training.expansion, sae.training.l1_coefficient, sae.tokens,
+                                   sae.block_size, sae.mixture)},
+      {"tap", sae.tap}};
+}
+
+}  // namespace
+
+void add_report_stage(const Study& study, StageGraph& graph) {
+  Stage stage;
+  stage.kind = "report";
+  stage.name = "report";
+  stage.inputs = {"flow/flow", "matching_text/matching_text", "tokenizer/tokenizer"};
+  json models = json::array();
+  for (const ModelSettings& model : study.models) {
+    for (const char* kind : {"model", "evaluation", "autoencoder_evaluation", "activations"}) {
+      stage.inputs.push_back(std::string(kind) + "/" + model.name);
+    }
+    if (model.merged() && model.merge.balanced()) stage.inputs.push_back("sweep/" + model.name);
+    if (model.extension_share > 0) stage.inputs.push_back("extension/" + model.name);
+    models.push_back({{"name", model.name},
+                      {"parents", model.parents()},
+                      {"corpora", model.corpora},
+                      {"tokens", model.training.tokens}});
+  }
+  for (const Stage& earlier : graph.stages()) {
+    if (earlier.kind == "matching" || earlier.kind == "case_studies" ||
+        (earlier.kind == "autoencoder_evaluation" && earlier.name.find('@') != std::string::npos)) {
+      stage.inputs.push_back(earlier.id());
+    }
+  }
+  stage.config = json{{"study", study.name},
+                      {"facts", facts(study)},
+                      {"models", models},
+                      {"report", canonical(study.report)}}
+                     .dump();
+  stage.estimated_seconds = 10;
+  stage.estimated_bytes = 25 << 20;
+  stage.run = [&study, inputs = stage.inputs](const StageContext& context) {
+    ReportInputs report;
+    report.study = study.name;
+    report.facts = facts(study);
+    report.limits = measurable_limits(study);
+    report.budget.examples = study.report.examples;
+    report.budget.before = report.budget.after = study.report.context_tokens;
+    const auto run = context.folder.parent_path().parent_path();
+    report.warnings = study_warnings(study, run);
+    for (const ModelSettings& model : study.models) {
+      report.models.push_back(report_model(model, context));
+      if (model.merged() && model.merge.balanced()) {
+        report.sweeps.push_back({model.name, context.input("sweep/" + model.name) / "sweep.json"});
+      }
+    }
+    for (const std::string& input : inputs) {
+      if (input.starts_with("matching/")) report.matches.push_back(context.input(input));
+    }
+    report.flow = context.input("flow/flow") / "flow.json";
+    report.tokens = context.input("matching_text/matching_text") / "tokens.safetensors";
+    report.tokenizer = context.input("tokenizer/tokenizer");
+    if (!study.case_studies.tokens.empty()) {
+      report.case_studies = context.input("case_studies/case_studies") / "case_studies.json";
+    }
+    if (!study.autoencoder.l1_table.empty()) {
+      report.lambda_table = context.folder / "lambda_table.json";
+      write_file_atomic(report.lambda_table, lambda_rows(study, run).dump(2) + "\n");
+    }
+    write_report(report, context.folder / kReportFile);
+  };
+  graph.add(std::move(stage));
+}
+
+}  // namespace featflow

@@ -1,0 +1,104 @@
+#include "study/run_folder.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+#include "core/log.hpp"
+#include "storage/files.hpp"
+
+namespace featflow {
+namespace {
+
+namespace fs = std::filesystem;
+
+nlohmann::ordered_json to_json(const Provenance& p) {
+  return {{"folder", p.folder.string()}, {"overrides", p.overrides}, {"threads", p.threads},
+          {"processor", p.processor},    {"blas", p.blas},           {"libtorch", p.libtorch},
+          {"version", p.version}};
+}
+
+Provenance parse_provenance(const fs::path& file) {
+  try {
+    const auto json = nlohmann::json::parse(read_file(file));
+    return {json.at("folder").get<std::string>(),
+            json.at("overrides"),
+            json.at("threads"),
+            json.at("processor"),
+            json.at("blas"),
+            json.at("libtorch"),
+            json.at("version")};
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(fmt::format("{}: not a run's provenance: {}", file.string(), error.what()));
+  }
+}
+
+bool empty_or_absent(const fs::path& folder) {
+  return !fs::exists(folder) || (fs::is_directory(folder) && fs::is_empty(folder));
+}
+
+}  // namespace
+
+RunFolder::RunFolder(fs::path run, const Study& study, const std::string& study_text,
+                     const Provenance& provenance)
+    : path_(std::move(run)) {
+  const fs::path study_file = path_ / "study.toml", provenance_file = path_ / "provenance.json";
+  if (!fs::exists(study_file) && !empty_or_absent(path_) && !fs::exists(path_ / ".lock")) {
+    throw Error(
+        fmt::format("{}: not empty and not a run of FeatFlow; expected a new folder or a "
+                    "run of study {}; choose another --out",
+                    path_.string(), featflow::quoted(study.name)));
+  }
+  create_folder(path_);
+  lock_.emplace(path_);
+  if (fs::exists(study_file)) {
+    const std::string owner = load_run(path_).study.name;
+    if (owner != study.name) {
+      throw Error(
+          fmt::format("{}: holds a run of study {}, expected study {}; choose another "
+                      "--out",
+                      path_.string(), featflow::quoted(owner), featflow::quoted(study.name)));
+    }
+    const Provenance before = parse_provenance(provenance_file);
+    if (before.threads != provenance.threads) {
+      log_warning(
+          fmt::format("this run was made with {} threads and goes on with {}: results "
+                      "may differ in the last digits from a run made in one way",
+                      before.threads, provenance.threads));
+    }
+  }
+  write_file_atomic(provenance_file, to_json(provenance).dump(2) + "\n");
+  write_file_atomic(study_file, study_text);
+  set_log_file(path_ / "log.txt");
+}
+
+SavedStudy load_run(const fs::path& run) {
+  if (!fs::exists(run / "study.toml") || !fs::exists(run / "provenance.json")) {
+    throw Error(
+        fmt::format("{}: not a run of FeatFlow (no study.toml in it); expected a folder "
+                    "made by `featflow run`",
+                    run.string()));
+  }
+  SavedStudy saved;
+  saved.text = read_file(run / "study.toml");
+  saved.provenance = parse_provenance(run / "provenance.json");
+  saved.study = parse_study(saved.text, (run / "study.toml").string(), saved.provenance.folder,
+                            saved.provenance.overrides);
+  return saved;
+}
+
+int64_t clean_run(const fs::path& run) {
+  load_run(run);  // refuses a folder that is no run
+  const RunLock lock(run);
+  const fs::path old = run / ".old";
+  int64_t freed = 0;
+  if (!fs::exists(old)) return 0;
+  for (const auto& entry : fs::recursive_directory_iterator(old)) {
+    if (entry.is_regular_file()) freed += static_cast<int64_t>(entry.file_size());
+  }
+  fs::remove_all(old);
+  return freed;
+}
+
+}  // namespace featflow

@@ -1,0 +1,255 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/process.hpp"
+#include "storage/files.hpp"
+#include "study/stages.hpp"
+
+namespace featflow {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+json read_json(const fs::path& file) { return json::parse(read_file(file)); }
+
+// Bars of a study that can be trusted; missing one is a warning, not an error.
+constexpr double kExplainedZero = 0.80, kExplainedMean = 0.75, kDeadShare = 0.10;
+constexpr double kMeanL0 = 40;
+constexpr int64_t kPersisting = 20;
+constexpr double kNullShare = 0.01;
+
+class Summary {
+ public:
+  Summary(const Study& study, fs::path run) : study_(study), run_(std::move(run)) {}
+
+  std::string text() {
+    models();
+    merges();
+    autoencoders();
+    lambda_table();
+    edges();
+    case_studies();
+    cost();
+    if (!warnings_.empty()) {
+      line("");
+      for (const std::string& warning : warnings_) line("warning: " + warning);
+    }
+    return out_;
+  }
+
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  void line(const std::string& text) { out_ += text + "\n"; }
+  void warn(const std::string& text) { warnings_.push_back(text); }
+
+  double accuracy(const std::string& model, const std::string& corpus) const {
+    return read_json(run_ / "evaluation" / model /
+                     "evaluation.json")["corpora"][corpus]["accuracy"];
+  }
+
+  void models() {
+    line("Accuracy on held-out text");
+    std::string header = fmt::format("  {:<16}", "");
+    for (const CorpusConfig& corpus : study_.corpora) header += fmt::format("{:>12}", corpus.name);
+    line(header);
+    for (const ModelSettings& model : study_.models) {
+      std::string row = fmt::format("  {:<16}", model.name);
+      for (const CorpusConfig& corpus : study_.corpora) {
+        row += fmt::format("{:>12.4f}", accuracy(model.name, corpus.name));
+      }
+      line(row);
+    }
+    for (const ModelSettings& model : study_.models) {
+      if (!model.parent.empty()) {
+        for (const auto& [corpus, share] : model.corpora) {
+          const double before = accuracy(model.parent, corpus),
+                       after = accuracy(model.name, corpus);
+          line(fmt::format("  {} gains {:+.1f}% over {} on {}", model.name,
+                           100 * (after - before) / before, model.parent, corpus));
+        }
+      }
+      const fs::path extension = run_ / "extension" / model.name / "extension.json";
+      if (fs::exists(extension)) {
+        const json facts = read_json(extension);
+        const double gain = facts["relative_gain"];
+        line(fmt::format("  {:.0f}% more training on its own data gives {} {:+.2f}%",
+                         100 * facts["share"].get<double>(), model.name, 100 * gain));
+        if (facts["under_trained"]) {
+          warn(
+              fmt::format("{} is under-trained: a little more training gains {:.2f}%, expected "
+                          "under 1%",
+                          model.name, 100 * gain));
+        }
+      }
+    }
+  }
+
+  void merges() {
+    for (const ModelSettings& model : study_.models) {
+      if (!model.merged()) continue;
+      const std::string &a = model.merge.parents[0], &b = model.merge.parents[1];
+      const json merge = read_json(run_ / "model" / model.name / "merge.json");
+      line("");
+      line(fmt::format("{} = {} at t = {:.4f} ({})", model.name, merge["method"].get<std::string>(),
+                       merge["t"].get<double>(), merge["direction"].get<std::string>()));
+      const std::string base = study_.model(a).parent;
+      for (const std::string& parent : {a, b}) {
+        for (const auto& [corpus, share] : study_.model(parent).corpora) {
+          const double own = accuracy(parent, corpus), merged = accuracy(model.name, corpus);
+          std::string text = fmt::format("  {:<12} {:.4f} merged, {:.4f} {} ({:+.1f}%)", corpus,
+                                         merged, own, parent, 100 * (merged - own) / own);
+          if (!base.empty() && base == study_.model(b).parent) {
+            const double before = accuracy(base, corpus);
+            text += fmt::format(", {:.4f} {} ({:+.1f}%)", before, base,
+                                100 * (merged - before) / before);
+            if (merged < before) {
+              warn(fmt::format("{} predicts {} worse than its base {}: {:.4f} against {:.4f}",
+                               model.name, corpus, base, merged, before));
+            }
+          }
+          line(text);
+        }
+      }
+    }
+  }
+
+  void autoencoders() {
+    line("");
+    line(
+        "Autoencoders on held-out text (paper: L0 25-35, explained loss over 88% with zero "
+        "ablation)");
+    line(fmt::format("  {:<16}{:>10}{:>8}{:>12}{:>14}{:>14}{:>8}", "", "features", "L0", "MSE/var",
+                     "explained (0)", "explained (μ)", "dead"));
+    for (const ModelSettings& model : study_.models) {
+      const json e = read_json(run_ / "autoencoder_evaluation" / model.name / "evaluation.json");
+      const double l0 = e["l0"], zero = e["explained_loss"]["zero"],
+                   mean = e["explained_loss"]["mean"], dead = e["dead_share"];
+      line(fmt::format("  {:<16}{:>10}{:>8.1f}{:>12.4f}{:>13.1f}%{:>13.1f}%{:>7.1f}%", model.name,
+                       e["features"].get<int64_t>(), l0, e["mse_over_variance"].get<double>(),
+                       100 * zero, 100 * mean, 100 * dead));
+      if (l0 > kMeanL0)
+        warn(fmt::format("{}: mean L0 is {:.1f}, over {}", model.name, l0, kMeanL0));
+      if (zero < kExplainedZero || mean < kExplainedMean) {
+        warn(fmt::format(
+            "{}: the autoencoder explains {:.1f}% (zero) and {:.1f}% (mean) of the "
+            "loss, expected at least {:.0f}% and {:.0f}%",
+            model.name, 100 * zero, 100 * mean, 100 * kExplainedZero, 100 * kExplainedMean));
+      }
+      if (dead > kDeadShare) {
+        warn(fmt::format("{}: {:.1f}% of the features are dead", model.name, 100 * dead));
+      }
+    }
+  }
+
+  void lambda_table() {
+    if (study_.autoencoder.l1_table.empty()) return;
+    line("");
+    line(fmt::format("λ for {}", study_.models.front().name));
+    line(fmt::format("  {:>10}{:>10}{:>8}{:>14}{:>14}", "λ", "λ_sum", "L0", "explained (0)",
+                     "explained (μ)"));
+    for (const json& row : lambda_rows(study_, run_)) {
+      line(fmt::format("  {:>10}{:>10.4f}{:>8.1f}{:>13.1f}%{:>13.1f}%",
+                       row["l1_coefficient"].get<double>(), row["l1_coefficient_sum"].get<double>(),
+                       row["l0"].get<double>(), 100 * row["explained_loss"]["zero"].get<double>(),
+                       100 * row["explained_loss"]["mean"].get<double>()));
+    }
+  }
+
+  void edges() {
+    line("");
+    line(fmt::format("Features along each edge at r ≥ {} (measurable features only)",
+                     study_.matching.threshold));
+    line(fmt::format("  {:<28}{:>11}{:>14}{:>13}{:>11}{:>8}", "", "persisting", "disappearing",
+                     "as children", "emerging", "chance"));
+    for (const ModelSettings& child : study_.models) {
+      for (const std::string& parent : child.parents()) {
+        const json edge = read_json(run_ / "matching" / (parent + "--" + child.name) / "edge.json");
+        const int64_t persisting = edge["persisting_parents"], chance = edge["chance_parents"];
+        const int64_t parents = edge["measurable_parents"], children = edge["measurable_children"];
+        const int64_t persisting_children = edge["persisting_children"];
+        line(fmt::format("  {:<28}{:>11}{:>14}{:>13}{:>11}{:>8}", parent + " → " + child.name,
+                         fmt::format("{} ({:.0f}%)", persisting,
+                                     100.0 * static_cast<double>(persisting) /
+                                         static_cast<double>(std::max<int64_t>(parents, 1))),
+                         parents - persisting, persisting_children, children - persisting_children,
+                         chance));
+        if (persisting < kPersisting) {
+          warn(fmt::format("{} → {}: only {} measurable features persist, expected at least {}",
+                           parent, child.name, persisting, kPersisting));
+        }
+        if (static_cast<double>(chance) > kNullShare * static_cast<double>(persisting)) {
+          warn(
+              fmt::format("{} → {}: {} features match by chance (rows permuted), expected at most "
+                          "1% of {}",
+                          parent, child.name, chance, persisting));
+        }
+      }
+    }
+  }
+
+  void case_studies() {
+    const fs::path file = run_ / "case_studies" / "case_studies" / "case_studies.json";
+    if (!fs::exists(file)) return;
+    for (const json& study : read_json(file)) {
+      line("");
+      line(fmt::format("The feature of {}: {}", study["hypothesis"].get<std::string>(),
+                       study["persists"].get<bool>() ? "persists along every edge"
+                                                     : "does not persist along every edge"));
+      for (const json& model : study["models"]) {
+        if (model["feature"].is_null()) {
+          line(fmt::format("  {:<16} none", model["model"].get<std::string>()));
+          continue;
+        }
+        line(fmt::format("  {:<16} #{:<6} log-likelihood ratio {:.2f} bits",
+                         model["model"].get<std::string>(), model["feature"].get<int64_t>(),
+                         model["llr_bits"].is_null() ? 0.0 : model["llr_bits"].get<double>()));
+      }
+      if (!study["mean_correlation"].is_null()) {
+        line(fmt::format("  mean cross-correlation {:.1f}%",
+                         100 * study["mean_correlation"].get<double>()));
+      }
+    }
+  }
+
+  void cost() {
+    line("");
+    line(fmt::format("Peak memory {}", human_bytes(peak_memory_bytes())));
+  }
+
+  const Study& study_;
+  fs::path run_;
+  std::string out_;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace
+
+json lambda_rows(const Study& study, const fs::path& run) {
+  std::vector<double> values = study.autoencoder.l1_table;
+  const double usual = study.autoencoder.training.l1_coefficient;
+  if (std::ranges::find(values, usual) == values.end()) values.push_back(usual);
+  std::ranges::sort(values);
+  json rows = json::array();
+  for (const double l1 : values) {
+    const std::string& model = study.models.front().name;
+    const std::string name = l1 == usual ? model : fmt::format("{}@{}", model, l1);
+    rows.push_back(read_json(run / "autoencoder_evaluation" / name / "evaluation.json"));
+  }
+  return rows;
+}
+
+std::string summarize(const Study& study, const fs::path& run) {
+  return Summary(study, run).text();
+}
+
+std::vector<std::string> study_warnings(const Study& study, const fs::path& run) {
+  Summary summary(study, run);
+  summary.text();
+  return summary.warnings();
+}
+
+}  // namespace featflow

@@ -1,0 +1,163 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "activations/matching_text.hpp"
+#include "core/error.hpp"
+#include "core/hash.hpp"
+#include "core/log.hpp"
+#include "core/process.hpp"
+#include "corpus/corpus.hpp"
+#include "storage/files.hpp"
+#include "study/canonical.hpp"
+#include "study/stages.hpp"
+#include "tokens/token_shard.hpp"
+
+namespace featflow {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+void add_corpus_stage(const Study& study, const CorpusConfig& corpus, StageGraph& graph) {
+  Stage stage;
+  stage.kind = "corpus";
+  stage.name = corpus.name;
+  stage.config = canonical(corpus).dump();
+  stage.external["sources"] = source_fingerprint(corpus, study.folder);
+  stage.estimated_seconds = 5;
+  stage.estimated_bytes = 20 << 20;
+  stage.run = [&study, &corpus](const StageContext& context) {
+    const CorpusStatistics statistics = build_corpus(corpus, study.folder, context.folder);
+    log_info(fmt::format("{}: {} documents of {} read, {} duplicates dropped, {} for training",
+                         corpus.name, statistics.documents_read, human_bytes(statistics.bytes_read),
+                         statistics.duplicates,
+                         human_bytes(statistics.split(Split::kTrain).bytes)));
+  };
+  graph.add(std::move(stage));
+}
+
+// An equal sample of every corpus: documents stand in order of their hash, so the first ones are
+// a random sample.
+std::vector<std::string> tokenizer_sample(const Study& study, const StageContext& context) {
+  std::vector<std::string> texts;
+  const int64_t share =
+      study.tokenizer.training.max_training_bytes / static_cast<int64_t>(study.corpora.size());
+  for (const CorpusConfig& corpus : study.corpora) {
+    int64_t bytes = 0;
+    for (std::string& text :
+         load_documents(context.input("corpus/" + corpus.name), Split::kTrain)) {
+      if (bytes >= share) break;
+      bytes += std::ssize(text);
+      texts.push_back(std::move(text));
+    }
+  }
+  return texts;
+}
+
+void add_tokenizer_stage(const Study& study, StageGraph& graph) {
+  Stage stage;
+  stage.kind = "tokenizer";
+  stage.name = "tokenizer";
+  stage.estimated_bytes = 1 << 20;
+  if (!study.tokenizer.path.empty()) {
+    const fs::path file = study.folder / study.tokenizer.path;
+    stage.external["tokenizer.model"] = hash_file(file);
+    stage.run = [file](const StageContext& context) {
+      Tokenizer::load(file);  // refuses a malformed one
+      fs::copy_file(file, context.folder / "tokenizer.model", fs::copy_options::overwrite_existing);
+    };
+  } else {
+    stage.config = canonical(study.tokenizer).dump();
+    for (const CorpusConfig& corpus : study.corpora) {
+      stage.inputs.push_back("corpus/" + corpus.name);
+    }
+    stage.estimated_seconds = 20;
+    stage.run = [&study](const StageContext& context) {
+      Tokenizer::train(study.tokenizer.training, tokenizer_sample(study, context),
+                       context.folder / "tokenizer.model");
+    };
+  }
+  graph.add(std::move(stage));
+}
+
+void add_tokens_stage(const CorpusConfig& corpus, StageGraph& graph) {
+  Stage stage;
+  stage.kind = "tokens";
+  stage.name = corpus.name;
+  stage.inputs = {"corpus/" + corpus.name, "tokenizer/tokenizer"};
+  stage.estimated_seconds = 5;
+  stage.estimated_bytes = 40 << 20;
+  stage.run = [&corpus](const StageContext& context) {
+    const Tokenizer tokenizer = Tokenizer::load(context.input("tokenizer/tokenizer"));
+    json facts = json::object();
+    for (const Split split : kSplits) {
+      const std::string name(split_name(split));
+      const TokenShard shard =
+          tokenize(tokenizer, load_documents(context.input("corpus/" + corpus.name), split));
+      save_token_shard(shard, context.folder / (name + ".safetensors"));
+      facts[name] = {{"documents", shard.document_count()}, {"tokens", shard.size()}};
+    }
+    log_info(fmt::format("{}: {} tokens for training, {} for validation, {} for matching",
+                         corpus.name, facts["train"]["tokens"].get<int64_t>(),
+                         facts["validation"]["tokens"].get<int64_t>(),
+                         facts["matching"]["tokens"].get<int64_t>()));
+    write_file_atomic(context.folder / "tokens.json", facts.dump(2) + "\n");
+  };
+  graph.add(std::move(stage));
+}
+
+void add_matching_text_stage(const Study& study, StageGraph& graph) {
+  Stage stage;
+  stage.kind = "matching_text";
+  stage.name = "matching_text";
+  const int64_t per_corpus = study.matching.tokens / static_cast<int64_t>(study.corpora.size());
+  stage.config = json{{"tokens_per_corpus", per_corpus}}.dump();
+  for (const CorpusConfig& corpus : study.corpora) stage.inputs.push_back("tokens/" + corpus.name);
+  stage.estimated_bytes = study.matching.tokens * 4;
+  stage.run = [&study, per_corpus](const StageContext& context) {
+    std::vector<std::pair<std::string, TokenShard>> corpora;
+    for (const CorpusConfig& corpus : study.corpora) {
+      corpora.emplace_back(corpus.name, load_token_shard(context.input("tokens/" + corpus.name) /
+                                                         "matching.safetensors"));
+    }
+    const MatchingText text = build_matching_text(corpora, per_corpus);
+    const int64_t found = text.tokens.size() / static_cast<int64_t>(corpora.size());
+    if (found < per_corpus) {
+      log_warning(
+          fmt::format("matching text: {} tokens per corpus, {} were asked for; a corpus "
+                      "has no more held out (corpus.NAME.matching_share)",
+                      found, per_corpus));
+    }
+    save_matching_text(text, context.folder);
+  };
+  graph.add(std::move(stage));
+}
+
+}  // namespace
+
+void add_text_stages(const Study& study, StageGraph& graph) {
+  if (study.corpora.empty()) {
+    throw Error(
+        fmt::format("study {}: there is no text; expected at least one [corpus.NAME]", study.name));
+  }
+  for (const CorpusConfig& corpus : study.corpora) add_corpus_stage(study, corpus, graph);
+  add_tokenizer_stage(study, graph);
+  for (const CorpusConfig& corpus : study.corpora) add_tokens_stage(corpus, graph);
+  add_matching_text_stage(study, graph);
+}
+
+StageGraph build_stages(const Study& study) {
+  StageGraph graph;
+  add_text_stages(study, graph);
+  add_model_stages(study, graph);
+  add_autoencoder_stages(study, graph);
+  add_matching_stages(study, graph);
+  add_flow_stage(study, graph);
+  add_case_study_stage(study, graph);
+  add_report_stage(study, graph);
+  return graph;
+}
+
+}  // namespace featflow

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# A tiny family from text to report, checked file by file; then run again, changed, and cleaned.
+source "$SOURCE/tests/end_to_end/library.sh"
+make_family "$work/family"
+cd "$work"
+
+"$FEATFLOW" run family/tiny.toml --out run >out.txt 2>err.txt || fail "$(tail -n 3 err.txt)"
+grep -q '^Report: ' out.txt || fail "no report announced"
+
+for file in corpus/lua/corpus.json corpus/lua/train.jsonl.zst tokenizer/tokenizer/tokenizer.model \
+  tokens/lua/train.safetensors matching_text/matching_text/tokens.safetensors \
+  model/Base/config.json model/Base/model.safetensors model/Base/tokenizer.model \
+  model/Base/metrics.jsonl model/Merged/merge.json sweep/Merged/sweep.csv sweep/Merged/sweep.json \
+  evaluation/Merged/evaluation.json extension/Base/extension.json autoencoder/Lua/cfg.json \
+  autoencoder/Lua/sae_weights.safetensors autoencoder/Lua/metrics.jsonl \
+  autoencoder/Base@0.0005/cfg.json autoencoder_evaluation/Lua/evaluation.json \
+  activations/Lua/shard-00000.safetensors matching/Base--Lua/matches.safetensors \
+  matching/Base--Lua/matches.csv flow/flow/flow.json flow/flow/flow.csv \
+  case_studies/case_studies/case_studies.json report/report/report.html study.toml \
+  provenance.json timings.jsonl log.txt; do
+  [ -s "run/$file" ] || fail "missing or empty: $file"
+done
+if find run -name '*.partial' -o -name 'checkpoint*' | grep -q .; then
+  fail "left behind: $(find run -name '*.partial' -o -name 'checkpoint*')"
+fi
+
+# The loss of the base falls well below that of a uniform guess over 400 tokens (6.0 nats).
+first=$(head -n 1 run/model/Base/metrics.jsonl | sed 's/.*"loss":\([0-9.]*\).*/\1/')
+last=$(grep '"loss"' run/model/Base/metrics.jsonl | grep -v validation | tail -n 1 | sed 's/.*"loss":\([0-9.]*\).*/\1/')
+awk -v a="$first" -v b="$last" 'BEGIN { exit !(a > 5 && b < 2.5) }' || fail "loss $first → $last"
+
+# A second run does nothing and changes nothing.
+cp -r run first
+"$FEATFLOW" run family/tiny.toml --out run >out2.txt 2>err2.txt
+grep -qE '^\[' err2.txt && fail "a second run did work: $(grep -E '^\[' err2.txt)"
+same_bytes run first || fail "a second run changed bytes"
+
+# Another run from the start has the same bytes.
+"$FEATFLOW" run family/tiny.toml --out again -q >/dev/null
+same_bytes run again || fail "two runs differ"
+
+# A changed key reruns what depends on it, and says why.
+"$FEATFLOW" run family/tiny.toml --out run --set matching.threshold=0.7 --dry-run 2>plan.txt
+grep -q 'matching.*threshold 0.8 → 0.7' plan.txt || fail "no reason: $(grep stale plan.txt)"
+grep -E '^model/' plan.txt | grep -q stale && fail "a threshold made models stale"
+"$FEATFLOW" run family/tiny.toml --out run --set matching.threshold=0.7 -q >/dev/null
+[ -d run/.old ] || fail "superseded artefacts are gone"
+"$FEATFLOW" clean run | grep -q freed
+[ ! -e run/.old ] || fail "clean left .old"
+"$FEATFLOW" status run --json | grep -q '"state": "ready"' || fail "status"
+
+# Commands on what the run made.
+"$FEATFLOW" eval run/model/Lua --data family/lua.jsonl --json | grep -q '"accuracy"' || fail eval
+"$FEATFLOW" generate run/model/Stories --prompt 'Once upon' --max-tokens 5 >/dev/null || fail generate
+"$FEATFLOW" forward run/model/Lua --ids 1,5,6 --taps blocks.0.mlp.hook_post --out cache.safetensors \
+  >/dev/null || fail forward
+"$FEATFLOW" merge run/model/Lua run/model/Stories --t 0.5 --out merged >/dev/null || fail merge
+"$FEATFLOW" sweep run/model/Lua run/model/Stories --steps 3 --eval-a family/lua.jsonl \
+  --eval-b family/stories.jsonl --base run/model/Base --max-tokens 2000 --out swept >/dev/null || fail sweep
+"$FEATFLOW" sae train --model run/model/Lua --data family/lua.jsonl --tokens 20000 --expansion 2 \
+  --out sae >/dev/null || fail "sae train"
+"$FEATFLOW" sae train --activations cache.safetensors --tensor blocks.0.mlp.hook_post \
+  --batch-rows 2 --tokens 40 --expansion 2 --out sae2 >/dev/null || fail "sae train --activations"
+"$FEATFLOW" sae eval sae --model run/model/Lua --data family/lua.jsonl --tokens 4000 >/dev/null || fail "sae eval"
+"$FEATFLOW" activations --model run/model/Lua --sae sae --data family/lua.jsonl --out acts >/dev/null ||
+  fail activations
+"$FEATFLOW" match acts acts --out matched --json | grep -q '"features_a"' || fail match
+"$FEATFLOW" flow run >/dev/null || fail flow
+"$FEATFLOW" report run >/dev/null || fail report
+echo "1 passed, 0 failed"

@@ -1,0 +1,56 @@
+// Numbers and token strings for people.
+const integer = new Intl.NumberFormat('en-US');
+
+export const count = (n) => (n === null || n === undefined ? '–' : integer.format(n));
+
+export function short(n) {
+  if (n === null || n === undefined) return '–';
+  if (n >= 1e9) return `${trim(n / 1e9)}B`;
+  if (n >= 1e6) return `${trim(n / 1e6)}M`;
+  if (n >= 1e4) return `${trim(n / 1e3)}k`;
+  return integer.format(n);
+}
+const trim = (x) => (x >= 100 ? x.toFixed(0) : x.toFixed(1).replace(/\.0$/, ''));
+
+export const fixed = (x, digits = 2) =>
+  (x === null || x === undefined || !Number.isFinite(x) ? '–' : x.toFixed(digits));
+
+export const percent = (x, digits = 1) =>
+  (x === null || x === undefined || !Number.isFinite(x) ? '–' : `${(100 * x).toFixed(digits)}%`);
+
+export function density(x) {
+  if (!x) return '0';
+  return x >= 0.001 ? percent(x, x >= 0.1 ? 0 : 2) : x.toExponential(1).replace('e-', '×10⁻').replace(
+    /⁻(\d+)$/, (_, digits) => `⁻${[...digits].map((d) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[d]).join('')}`);
+}
+
+export const plural = (n, word) => `${count(n)} ${word}${n === 1 ? '' : 's'}`;
+
+export const signedPercent = (x) => `${x >= 0 ? '+' : '−'}${(100 * Math.abs(x)).toFixed(1)}%`;
+
+/** Blue, vermillion, green, purple, orange, sky: told apart with any colour vision. */
+const kColors = ['#0072b2', '#d55e00', '#009e73', '#b0568f', '#b07d00', '#3d8fc4', '#5b5b5b'];
+export const color = (index) => kColors[index % kColors.length];
+
+/**
+ * A token cut into pieces of {text, mark}: marks are the visible stand-ins for white space. A
+ * single leading space is left as it is unless `all` is set: it is what most tokens start with.
+ */
+export function tokenPieces(token, all = false) {
+  const pieces = [];
+  const blank = /^[ \t\r\n]*$/.test(token);
+  const add = (text, mark) => {
+    const last = pieces[pieces.length - 1];
+    if (last && last.mark === mark && mark !== '↵') last.text += text;
+    else pieces.push({ text, mark });
+  };
+  [...token].forEach((c, i) => {
+    if (c === '\n') pieces.push({ text: '↵', mark: '↵' });
+    else if (c === '\t') add('⇥', 'space');
+    else if (c === '\r') add('\\r', 'space');
+    else if (c === ' ' && (all || blank || i > 0)) add('·', 'space');
+    else if (c < ' ' || c === '\u007f') add(`\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`, 'space');
+    else add(c, '');
+  });
+  return pieces;
+}

@@ -1,0 +1,81 @@
+import { count, fixed } from '../format.js';
+import { featureHref } from '../router.js';
+import { Token } from '../token_text.jsx';
+
+const show = (value) => (typeof value === 'number'
+  ? (Number.isInteger(value) ? count(value) : fixed(value, 3))
+  : value === null || value === undefined ? '–' : String(value));
+
+function Case({ study, known }) {
+  const columns = [...new Set(study.models.flatMap((m) => Object.keys(m)))]
+    .filter((key) => key !== 'model' && key !== 'feature' && study.models.every((m) => typeof m[key] !== 'object' || m[key] === null));
+  return (
+    <section>
+      <h2>The hypothesis <Token text={String(study.hypothesis)} /></h2>
+      {study.persists !== undefined && (
+        <p>{study.persists ? 'The feature persists: every edge of the chain is a match.' : 'The feature does not persist along every edge.'}</p>
+      )}
+      <div class="scroll">
+        <table>
+          <thead><tr><th>model</th><th>feature</th>{columns.map((key) => <th>{key.replaceAll('_', ' ')}</th>)}</tr></thead>
+          <tbody>
+            {study.models.map((m) => (
+              <tr>
+                <th scope="row">{m.model}</th>
+                <td>{m.feature === null || m.feature === undefined || m.feature < 0 ? '–'
+                  : known.has(m.model) ? <a href={featureHref(m.model, m.feature)}>#{m.feature}</a> : `#${m.feature}`}</td>
+                {columns.map((key) => <td>{show(m[key])}</td>)}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {Array.isArray(study.correlations) && study.correlations.length > 0 && (
+        <div class="scroll">
+          <table>
+            <thead><tr><th>correlation of</th><th>r</th></tr></thead>
+            <tbody>
+              {study.correlations.map((c) => (
+                <tr><th scope="row">{c.a ?? c.parent ?? c.model_a} – {c.b ?? c.child ?? c.model_b}</th><td>{show(c.r ?? c.correlation)}</td></tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {Array.isArray(study.edges) && study.edges.length > 0 && (
+        <div class="scroll">
+          <table>
+            <thead>
+              <tr><th>edge</th><th>correlation of the two</th><th class="text">verdict</th><th>strongest match of the parent's feature</th><th>r</th></tr>
+            </thead>
+            <tbody>
+              {study.edges.map((e) => (
+                <tr>
+                  <th scope="row">{e.parent} → {e.child}</th><td>{show(e.correlation)}</td>
+                  <td class="text">{e.persists ? <span class="class persisting">persists</span> : <span class="class disappearing">does not persist</span>}</td>
+                  <td>{Number.isInteger(e.strongest) && known.has(e.child) ? <a href={featureHref(e.child, e.strongest)}>#{e.strongest}</a> : '–'}</td>
+                  <td>{show(e.strongest_correlation)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {study.mean_correlation !== undefined && <p>Mean over all pairs: {show(study.mean_correlation)}.</p>}
+    </section>
+  );
+}
+
+export function Cases({ overview }) {
+  const known = new Set(overview.models.filter((m) => m.index !== null).map((m) => m.name));
+  return (
+    <>
+      <h1>Case studies</h1>
+      <p>
+        For each hypothesis, the feature of every model that fits it best. The log-likelihood ratio
+        is log2 of the share of the feature's activation on these tokens over their share of the text.
+      </p>
+      {overview.cases.map((study) => <Case study={study} known={known} />)}
+    </>
+  );
+}

@@ -1,0 +1,76 @@
+import { LineChart } from '../chart.jsx';
+import { color, fixed, percent } from '../format.js';
+
+function Sweep({ sweep, models }) {
+  const tint = (name, fallback) => {
+    const i = models.findIndex((m) => m.name === name);
+    return color(i < 0 ? fallback : i);
+  };
+  const { a, b, base, baselines, balance, curve } = sweep;
+  const chosen = balance.t;
+  const rows = [[base, baselines.base], [a, baselines.a], [b, baselines.b],
+    [`merged at t = ${fixed(chosen, 3)}`, balance.merged]].filter(([, scores]) => scores);
+  return (
+    <section>
+      <h2>{sweep.name ?? `${a} + ${b}`}</h2>
+      <p>
+        Every point is a model whose weights are a {sweep.method} merge of <b>{a}</b> and <b>{b}</b>;{' '}
+        {sweep.direction}. It is measured on the held-out text of both. The dashed lines are the
+        accuracy of {base ?? 'the base'}, from which both were fine-tuned.
+      </p>
+      <LineChart
+        title={`Accuracy along the merge of ${a} and ${b}`}
+        series={[
+          { name: `on ${a}'s text`, color: tint(a, 1), points: curve.map((p) => [p.t, p.accuracy_a]) },
+          { name: `on ${b}'s text`, color: tint(b, 2), points: curve.map((p) => [p.t, p.accuracy_b]) },
+        ]}
+        rules={baselines.base ? [
+          { y: baselines.base.accuracy_a, label: `${base}, ${a}'s text`, color: tint(a, 1) },
+          { y: baselines.base.accuracy_b, label: `${base}, ${b}'s text`, color: tint(b, 2) },
+        ] : []}
+        marks={[{ x: chosen, label: `balance t = ${fixed(chosen, 3)}` }]}
+        xLabel={`t (0 is ${a}, 1 is ${b})`} yLabel="next-token accuracy"
+        xFormat={(v) => fixed(v, 2)} yFormat={(v, fine) => percent(v, fine ? 2 : 0)}
+        height={380}
+      />
+      {sweep.warnings.map((text) => <p class="warning">{text}</p>)}
+      <div class="scroll">
+        <table>
+          <thead>
+            <tr><th>model</th><th>accuracy on {a}'s text</th><th>accuracy on {b}'s text</th><th>loss on {a}'s</th><th>loss on {b}'s</th></tr>
+          </thead>
+          <tbody>
+            {rows.map(([name, scores]) => (
+              <tr>
+                <th scope="row">{name}</th>
+                <td>{percent(scores.accuracy_a, 2)}</td><td>{percent(scores.accuracy_b, 2)}</td>
+                <td>{fixed(scores.loss_a, 3)}</td><td>{fixed(scores.loss_b, 3)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <p>
+        The balance point was chosen on half of the documents ({percent(balance.chosen_half?.accuracy_a, 2)}{' '}
+        and {percent(balance.chosen_half?.accuracy_b, 2)}). On the other half, which had no part in the
+        choice, the two accuracies are {percent(balance.other_half?.accuracy_a, 2)} and{' '}
+        {percent(balance.other_half?.accuracy_b, 2)}: {percent(Math.abs(balance.difference_other_half), 2)} apart.
+      </p>
+      {sweep.branches && (
+        <p class="muted">
+          Tensors by branch of the formula:{' '}
+          {Object.entries(sweep.branches).map(([branch, n]) => `${branch} ${n}`).join(', ')}.
+        </p>
+      )}
+    </section>
+  );
+}
+
+export function Merge({ overview }) {
+  return (
+    <>
+      <h1>Merging</h1>
+      {overview.sweeps.map((sweep) => <Sweep sweep={sweep} models={overview.models} />)}
+    </>
+  );
+}
