@@ -244,7 +244,7 @@ TEST(AutoencoderEvaluation, PutsStatisticsAndExplainedLossTogether) {
   AutoencoderEvaluationConfig config;
   config.tap = kTap;
   config.block_size = 8;
-  config.tokens = 400;
+  config.explained_loss_tokens = 400;
   const AutoencoderEvaluation result =
       evaluate_autoencoder(*model, identity_autoencoder(12), source, {{"text", *shard}}, config);
   EXPECT_NEAR(result.statistics.mean_l0, 12, 1e-9);  // each element is positive or negative

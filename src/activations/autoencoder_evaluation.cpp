@@ -32,7 +32,7 @@ AutoencoderEvaluation evaluate_autoencoder(
   evaluation.l1_coefficient = config.l1_coefficient;
   evaluation.input_size = autoencoder.input_size;
   evaluation.statistics = evaluate_autoencoder(autoencoder, rows, rows.batch_count());
-  const int64_t share = config.tokens / static_cast<int64_t>(texts.size());
+  const int64_t share = config.explained_loss_tokens / static_cast<int64_t>(texts.size());
   for (const auto& [corpus, text] : texts) {
     evaluation.per_corpus.emplace_back(
         corpus, explained_loss(model, autoencoder, config.tap, text, config.block_size, share));

@@ -14,7 +14,7 @@ namespace featflow {
 struct AutoencoderEvaluationConfig {
   std::string tap;
   int64_t block_size = 24;
-  int64_t tokens = 200'000;   ///< Held out, in all; equal per corpus.
+  int64_t explained_loss_tokens = 100'000;  ///< Held out, in all; equal per corpus.
   double l1_coefficient = 0;  ///< Of its training, for the table λ, L0, explained loss; 0: unknown.
 };
 

@@ -15,6 +15,14 @@ inline Float8 load8(const float* p) {
   return value;
 }
 
+/// Whether any of 16 sums a_i + b_i is positive.
+inline bool any_positive16(const float* a, const float* b) {
+  const auto positive = ((load8(a) + load8(b)) > 0) | ((load8(a + 8) + load8(b + 8)) > 0);
+  uint64_t parts[4];
+  std::memcpy(parts, &positive, sizeof parts);
+  return (parts[0] | parts[1] | parts[2] | parts[3]) != 0;
+}
+
 inline float sum8(Float8 v) {
   return ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]));
 }

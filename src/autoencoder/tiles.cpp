@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "autoencoder/kernels.hpp"
 #include "core/blas.hpp"
 #include "core/error.hpp"
 #include "core/parallel.hpp"
@@ -33,9 +34,7 @@ int64_t compact(const float* product, const float* bias, int64_t count, int32_t 
   };
   int64_t j = 0;
   for (; j + kGroup <= count; j += kGroup) {
-    int any = 0;
-    for (int64_t k = j; k < j + kGroup; ++k) any |= product[k] + bias[k] > 0;
-    if (any) scan(j, j + kGroup);
+    if (any_positive16(product + j, bias + j)) scan(j, j + kGroup);
   }
   scan(j, count);
   return found;

@@ -129,6 +129,7 @@ struct EvalOptions {
   std::string sae, model, tap;
   TextInput input;
   AutoencoderEvaluationConfig config;
+  int64_t tokens = 200'000;
 };
 
 void run_sae_eval(const EvalOptions& options, const CommonOptions& common) {
@@ -138,12 +139,12 @@ void run_sae_eval(const EvalOptions& options, const CommonOptions& common) {
   AutoencoderEvaluationConfig config = options.config;
   config.tap = options.tap.empty() ? default_tap(*model) : options.tap;
   TokenShard text = options.input.load(options.model);
-  config.tokens = std::min(config.tokens, text.size());
+  const int64_t tokens = std::min(options.tokens, text.size());
   const auto source =
       text_source(model, config.tap, text, config.block_size,
                   /*batch_blocks=*/
                   std::max<int64_t>(1, std::min<int64_t>(128, text.size() / config.block_size)),
-                  config.tokens, /*seed=*/0);
+                  tokens, /*seed=*/0);
   const AutoencoderEvaluation result =
       evaluate_autoencoder(*model, sae.autoencoder, *source, {{"text", std::move(text)}}, config);
   if (common.json) {
@@ -230,7 +231,12 @@ void add_sae(CLI::App& app, CommonOptions& common) {
   command->add_option("--block-size", eval->config.block_size, "Tokens the model sees at a time")
       ->check(CLI::Range(2, 1'000'000))
       ->capture_default_str();
-  command->add_option("--tokens", eval->config.tokens, "Size of the sample")
+  command->add_option("--tokens", eval->tokens, "Size of the sample")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command
+      ->add_option("--explained-loss-tokens", eval->config.explained_loss_tokens,
+                   "Of them, for explained loss")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->callback([eval, &common] { run_sae_eval(*eval, common); });

@@ -95,8 +95,9 @@ TEST(ByteSource, RefusesEveryTruncation) {
         << size;
   }
   const std::string long_zst = zstd(long_text());
-  EXPECT_THAT(message_of([&] { read_all(long_zst.substr(0, long_zst.size() / 2), Compression::kZstd); }),
-              HasSubstr("here: truncated"));
+  EXPECT_THAT(
+      message_of([&] { read_all(long_zst.substr(0, long_zst.size() / 2), Compression::kZstd); }),
+      HasSubstr("here: truncated"));
 }
 
 TEST(ByteSource, RefusesWhatIsNotCompressed) {

@@ -60,4 +60,7 @@ CaseStudy case_study(const TokenSet& set, std::span<const CaseStudyModel> models
                      std::span<const std::pair<int, int>> edges, std::span<const int32_t> stream,
                      const CaseStudyOptions& options = {});
 
+/// docs/formats.md. JSON knows no infinity: −∞ bits and the like become null.
+std::string case_study_json(const CaseStudy& study);
+
 }  // namespace featflow

@@ -198,7 +198,8 @@ std::string flow_json(const Flow& flow) {
                      {"roots", std::move(roots)},
                      {"merges", std::move(merges)},
                      {"paths", std::move(paths)}};
-  return json.dump() + "\n";
+  // Model names come from files: what is no UTF-8 in them must not stop the report.
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 std::string flow_csv(const Flow& flow) {

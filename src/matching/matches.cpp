@@ -119,7 +119,7 @@ std::string summary(const Matches& matches, const MeasurableLimits& limits) {
                                   {"all_features_a", all.features_a},
                                   {"all_features_b", all.features_b}});
   }
-  return json.dump(2) + "\n";
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace

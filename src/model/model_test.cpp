@@ -329,7 +329,9 @@ TEST(Model, TheNetworkGoesOnWithWhatATapChanged) {
                       }
                     }};
       const auto changed = model.logits(ids, batch, time, {&tap, 1});
-      if (!(zero && name == "blocks.1.hook_resid_post")) {  // all logits are 0 then
+      if (zero && name.ends_with("resid_post")) {  // nothing is left but zeros
+        EXPECT_EQ(std::ranges::count(changed, 0.0f), std::ssize(changed));
+      } else {
         expect_near(changed, expected, 1e-4);
       }
       EXPECT_NE(changed, untouched);
@@ -460,7 +462,7 @@ TEST(Generate, SamplesInProportionAndStopsAtEos) {
   const double sum = std::accumulate(expected.begin(), expected.end(), 0.0);
   const Model model(checkpoint);
   Rng rng(18);
-  constexpr int kDraws = 4000;
+  constexpr int kDraws = 2000;
   Row drawn(logits.size(), 0.0);
   for (int i = 0; i < kDraws; ++i) {
     drawn[static_cast<size_t>(generate(model, prompt, {1, temperature}, rng).at(0))] += 1;

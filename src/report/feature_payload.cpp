@@ -192,12 +192,12 @@ std::vector<std::vector<std::pair<int32_t, float>>> best_partners(const Matches&
 }
 
 int64_t affordable_examples(const ExampleBudget& budget, int64_t feature_count) {
-  // Measured on real text: a token of context costs about 2.3 bytes in the file (id and level,
-  // compressed, in base64), and a feature's other figures about 260.
-  const double per_example = 12 + 2.3 * static_cast<double>(budget.before + budget.after + 1);
+  // Measured: a token of context costs about 1.9 bytes of the file (id and level, compressed, in
+  // base64), and a feature's other figures about 150.
+  const double per_example = 8 + 1.9 * static_cast<double>(budget.before + budget.after + 1);
   const double per_feature = 0.9 * static_cast<double>(budget.bytes) /
                              static_cast<double>(std::max<int64_t>(1, feature_count));
-  const auto affordable = static_cast<int64_t>((per_feature - 260) / per_example);
+  const auto affordable = static_cast<int64_t>((per_feature - 150) / per_example);
   return std::clamp(affordable, std::min(budget.minimum, budget.examples), budget.examples);
 }
 

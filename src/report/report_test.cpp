@@ -32,7 +32,7 @@ using Json = nlohmann::ordered_json;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr int64_t kFeatures = 300;  // more than one chunk, the last one not full
+constexpr int64_t kFeatures = 280;  // more than one chunk, the last one not full
 constexpr std::string_view kMarkup = "<script>alert(1)</script>";
 
 std::string gunzip(const std::string& bytes) {
@@ -108,7 +108,7 @@ class Study {
     const std::vector<std::string> names = {"BabyPython", "Lua", "Tiny<b>Stories", "LuaStories"};
     const std::vector<std::vector<std::string>> parents = {
         {}, {names[0]}, {names[0]}, {names[1], names[2]}};
-    const std::vector<int64_t> offsets = {0, 120, 200, 170};
+    const std::vector<int64_t> offsets = {0, 110, 190, 160};
     for (size_t i = 0; i < names.size(); ++i) {
       activations_.push_back(encode(names[i], offsets[i], i));
       add_model(names[i], parents[i], i);
@@ -148,7 +148,7 @@ class Study {
                                             " “let us go – now!”\r\n",
                                             "def g(x):\n    return x\n",
                                             "for i = 1, 10 do\n"};
-    for (int d = 0; d < 60; ++d) {
+    for (int d = 0; d < 36; ++d) {
       std::string document;
       for (int w = 0; w < 12; ++w) document += words[rng.below(words.size())];
       if (d % 4 == 0) document += kMarkup;
@@ -347,12 +347,12 @@ size_t occurrences(const std::string& text, std::string_view needle) {
 
 /// Activations [n] of one feature, dense.
 std::vector<double> dense(const FeatureActivations& activations, int64_t feature) {
-  std::vector<double> column(static_cast<size_t>(activations.rows.rows()));
-  for (size_t row = 0; row < column.size(); ++row) {
-    for (auto i = static_cast<size_t>(activations.rows.row_offsets[row]);
-         i < static_cast<size_t>(activations.rows.row_offsets[row + 1]); ++i) {
-      if (activations.rows.features[i] == feature) column[row] = activations.rows.values[i];
-    }
+  const SparseRows& rows = activations.rows;
+  std::vector<double> column(static_cast<size_t>(rows.rows()));
+  size_t row = 0;
+  for (size_t i = 0; i < rows.features.size(); ++i) {
+    while (static_cast<int64_t>(i) >= rows.row_offsets[row + 1]) ++row;
+    if (rows.features[i] == feature) column[row] = rows.values[i];
   }
   return column;
 }
@@ -404,18 +404,23 @@ TEST(Gzip, RoundTripsAndIsDeterministic) {
 
 TEST(Report, IsOneFileThatMayLoadNothing) {
   const std::string& html = report().html();
-  EXPECT_THAT(html, HasSubstr("default-src 'none'; script-src 'sha256-"));
-  EXPECT_THAT(html, Not(HasSubstr(std::string(kChunksMarker))));
-  for (const char* loads : {" src=", "url(", "@import", "fetch(", "XMLHttpRequest", "import("}) {
-    EXPECT_THAT(std::string(report_template()), Not(HasSubstr(loads)));
+  EXPECT_NE(html.find("default-src 'none'; script-src 'sha256-"), std::string::npos);
+  EXPECT_EQ(html.find(kChunksMarker), std::string::npos);
+  // Bodies are large: failures name the needle only.
+  const std::string page(report_template());
+  for (const char* loads : {" src=", "@import", "fetch(", "XMLHttpRequest", "import(", "eval("}) {
+    EXPECT_EQ(page.find(loads), std::string::npos) << loads;
+  }
+  for (size_t at = page.find("url("); at != std::string::npos; at = page.find("url(", at + 1)) {
+    EXPECT_EQ(page[at + 4], '#') << page.substr(at, 40);  // gradients and arrow heads
   }
 }
 
 TEST(Report, HoldsNoTextThatIsMarkup) {
   const std::string& html = report().html();
-  EXPECT_THAT(html, Not(HasSubstr("alert(1)")));
-  EXPECT_THAT(html, Not(HasSubstr("Tiny<b>")));
-  EXPECT_THAT(html, Not(HasSubstr("<i>below")));
+  for (const char* text : {"alert(1)", "Tiny<b>", "<i>below"}) {
+    EXPECT_EQ(html.find(text), std::string::npos) << text;
+  }
   int64_t chunks = 0;
   for (const Json& model : overview().at("models")) chunks += 1 + std::ssize(model.at("features"));
   const size_t scripts = occurrences(html, "<script");
@@ -457,7 +462,7 @@ TEST(Report, TheIndexHasEveryFeature) {
 
 TEST(Report, ExamplesAreTheStrongestAndShowTheirText) {
   const TokenShard& text = study().text();
-  for (const auto& [m, j] : std::vector<std::pair<size_t, int64_t>>{{0, 3}, {1, 280}, {3, 256}}) {
+  for (const auto& [m, j] : std::vector<std::pair<size_t, int64_t>>{{0, 3}, {1, 270}, {3, 256}}) {
     const FeatureActivations& activations = study().activations(m);
     const std::vector<double> column = dense(activations, j);
     const Json page = feature_page(m, j);
@@ -512,7 +517,7 @@ TEST(Report, ExamplesAreTheStrongestAndShowTheirText) {
 }
 
 TEST(Report, MatchesAreTheBestPearsonCorrelations) {
-  const int64_t j = 130;  // its pattern is in every model
+  const int64_t j = 192;  // its pattern is in every model
   const std::vector<double> column = dense(study().activations(0), j);
   const Json matches = feature_page(0, j).at("matches");
   ASSERT_EQ(matches.size(), 3U);
@@ -697,9 +702,9 @@ TEST(Report, RefusesStageFilesThatDoNotFit) {
               HasSubstr("bad.json"));
   EXPECT_THAT(message_of([&](ReportInputs& in) { in.flow = bad; }), HasSubstr("bad.json"));
   EXPECT_THAT(message_of([](ReportInputs& in) { in.models[1].name = in.models[0].name; }),
-              HasSubstr("two models are called \"BabyPython\""));
+              HasSubstr("two models are called 'BabyPython'"));
   EXPECT_THAT(message_of([](ReportInputs& in) { in.models[2].name = "another"; }),
-              HasSubstr("\"Tiny<b>Stories\" is not in this report"));
+              HasSubstr("'Tiny<b>Stories' is not in this report"));
   EXPECT_THAT(message_of([](ReportInputs& in) { in.tokens.clear(); }),
               HasSubstr("no matching text"));
 

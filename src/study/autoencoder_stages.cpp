@@ -109,18 +109,21 @@ void add_evaluation(const Study& study, const AutoencoderName& which, StageGraph
   stage.kind = "autoencoder_evaluation";
   stage.name = which.name();
   const uint64_t seed = derive_seed(study.seed, "autoencoder_evaluation/" + which.model);
-  stage.config =
-      json{{"tokens", study.autoencoder.evaluation_tokens},  {"tap", study.autoencoder.tap},
-           {"block_size", study.autoencoder.block_size},     {"mixture", study.autoencoder.mixture},
-           {"batch_blocks", study.autoencoder.batch_blocks}, {"seed", seed}}
-          .dump();
+  stage.config = json{
+      {"tokens", study.autoencoder.evaluation_tokens},
+      {"explained_loss_tokens", study.autoencoder.explained_loss_tokens},
+      {"tap", study.autoencoder.tap},
+      {"block_size", study.autoencoder.block_size},
+      {"mixture", study.autoencoder.mixture},
+      {"batch_blocks", study.autoencoder.batch_blocks},
+      {"seed", seed}}.dump();
   stage.inputs = inputs_of(study, which.model);
   stage.inputs.push_back("autoencoder/" + which.name());
   const int64_t n = study.architecture.intermediate_size;
   stage.estimated_seconds =
       encoding_seconds(n, n * study.autoencoder.training.expansion,
                        2 * study.autoencoder.evaluation_tokens) +
-      forward_seconds(study.architecture, 5 * study.autoencoder.evaluation_tokens);
+      forward_seconds(study.architecture, 5 * study.autoencoder.explained_loss_tokens);
   stage.run = [&study, which, seed](const StageContext& context) {
     const Autoencoder autoencoder =
         load_saelens(context.input("autoencoder/" + which.name())).autoencoder;
@@ -135,7 +138,7 @@ void add_evaluation(const Study& study, const AutoencoderName& which, StageGraph
     AutoencoderEvaluationConfig config;
     config.tap = study.autoencoder.tap;
     config.block_size = study.autoencoder.block_size;
-    config.tokens = study.autoencoder.evaluation_tokens;
+    config.explained_loss_tokens = study.autoencoder.explained_loss_tokens;
     config.l1_coefficient = which.l1_coefficient;
     write_file_atomic(
         context.folder / "evaluation.json",

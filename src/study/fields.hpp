@@ -87,6 +87,7 @@ void fields(AutoencoderSettings& s, Visit& visit) {
   visit("tokens", s.tokens, kPositive);
   visit("mixture", s.mixture);
   visit.evaluation("evaluation_tokens", s.evaluation_tokens, kPositive);
+  visit.evaluation("explained_loss_tokens", s.explained_loss_tokens, kPositive);
   visit.without_influence("checkpoint_every", s.training.checkpoint_every, kPositive);
   visit.without_influence("l1_table", s.l1_table);  // each value is an autoencoder of its own
 }

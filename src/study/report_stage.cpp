@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "report/report.hpp"
@@ -18,8 +19,7 @@ const char* kind_of(const ModelSettings& model) {
   return model.parent.empty() ? "pre-trained" : "fine-tuned";
 }
 
-ReportModel report_model(const ModelSettings& model,
-                         const StageContext& context) {
+ReportModel report_model(const ModelSettings& model, const StageContext& context) {
   ReportModel out;
   out.name = model.name;
   out.parents = model.parents();
@@ -108,6 +108,14 @@ void add_report_stage(const Study& study, StageGraph& graph) {
     }
     for (const std::string& input : inputs) {
       if (input.starts_with("matching/")) report.matches.push_back(context.input(input));
+    }
+    for (const ModelSettings& model : study.models) {
+      for (const std::string& parent : model.parents()) {
+        const json edge = json::parse(
+            read_file(context.input("matching/" + parent + "--" + model.name) / "edge.json"));
+        report.nulls.push_back(
+            {parent, model.name, std::llround(edge["chance_parents"].get<double>())});
+      }
     }
     report.flow = context.input("flow/flow") / "flow.json";
     report.tokens = context.input("matching_text/matching_text") / "tokens.safetensors";

@@ -54,7 +54,8 @@ struct AutoencoderSettings {
   int64_t batch_blocks = 128;
   int64_t tokens = 15'000'000;
   std::string mixture = "equal";  ///< Over the corpora seen: "equal", or "tokens" (the paper).
-  int64_t evaluation_tokens = 200'000;  ///< Held-out sample for L0, dead features, explained loss.
+  int64_t evaluation_tokens = 200'000;      ///< Held-out sample for L0, error and dead features.
+  int64_t explained_loss_tokens = 100'000;  ///< Of it, for explained loss (five passes).
   /// λ values of extra autoencoders on the first model, for the table λ, L0, explained loss.
   std::vector<double> l1_table;
 };

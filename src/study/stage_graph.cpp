@@ -98,8 +98,9 @@ std::vector<StageStatus> StageGraph::plan(const fs::path& run, const std::string
     }
     if (needed.empty()) {
       const std::string near = nearest(until, known);
-      throw Error(fmt::format("--until {}: there is no such stage{}", featflow::quoted(until),
-                              near.empty() ? "" : "; did you mean " + featflow::quoted(near) + "?"));
+      throw Error(
+          fmt::format("--until {}: there is no such stage{}", featflow::quoted(until),
+                      near.empty() ? "" : "; did you mean " + featflow::quoted(near) + "?"));
     }
     for (auto stage = stages_.rbegin(); stage != stages_.rend(); ++stage) {
       if (needed.contains(stage->id())) needed.insert(stage->inputs.begin(), stage->inputs.end());
@@ -144,6 +145,8 @@ void StageGraph::execute(const fs::path& run, const std::string& until) const {
     if (status.state == StageState::kReady) continue;
     throw_if_interrupted();
     const Stage& stage = *status.stage;
+    // A commit that a kill cut in half is finished, not done again.
+    if (recover_artifact(folder(run, stage.id()), status.identity, run / ".old")) continue;
     const auto start = std::chrono::steady_clock::now();
     ArtifactBuilder builder(folder(run, stage.id()), status.identity, run / ".old");
     log_info(fmt::format("[{}/{}] {} {}", number, statuses.size(), stage.id(),

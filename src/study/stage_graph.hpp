@@ -25,10 +25,10 @@ struct Stage {
   int version = 1;                  ///< Raised when the stage's result for the same config changes.
   std::string config = "{}";        ///< Canonical JSON of everything it reads.
   std::vector<std::string> inputs;  ///< Ids of earlier stages.
-  std::map<std::string, std::string> external;  ///< Name → content hash of outside files.
+  std::map<std::string, std::string> external = {};  ///< Name → content hash of outside files.
   double estimated_seconds = 0;
   int64_t estimated_bytes = 0;  ///< On disk.
-  std::function<void(const StageContext&)> run;
+  std::function<void(const StageContext&)> run = {};
 
   std::string id() const { return kind + "/" + name; }
 };

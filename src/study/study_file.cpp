@@ -58,9 +58,10 @@ class TableReader {
     for (const auto& [key, node] : table_) {
       if (known_.contains(std::string(key.str()))) continue;
       const std::string near = nearest(key.str(), known_);
-      throw Error(fmt::format("{}: unknown key {}{}", where(node), featflow::quoted(full(key.str())),
-                              near.empty() ? "; known here: " + all_known()
-                                           : "; did you mean " + featflow::quoted(full(near)) + "?"));
+      throw Error(
+          fmt::format("{}: unknown key {}{}", where(node), featflow::quoted(full(key.str())),
+                      near.empty() ? "; known here: " + all_known()
+                                   : "; did you mean " + featflow::quoted(full(near)) + "?"));
     }
   }
 
@@ -256,8 +257,8 @@ void check_references(const Study& study, const std::string& where) {
   const auto require = [&](const std::string& name, const std::vector<std::string>& known,
                            const std::string& what) {
     if (std::ranges::find(known, name) != known.end()) return;
-    throw Error(fmt::format("{}: {} {} is not defined; defined: {}", where, what, featflow::quoted(name),
-                            known_names(known)));
+    throw Error(fmt::format("{}: {} {} is not defined; defined: {}", where, what,
+                            featflow::quoted(name), known_names(known)));
   };
   for (const ModelSettings& model : study.models) {
     const std::string owner = "model " + model.name + ": ";
@@ -296,7 +297,8 @@ void apply_override(toml::table& root, const std::string& assignment) {
     table->insert(part, toml::table{});
     toml::table* next = table->get(part)->as_table();
     if (!next) {
-      throw Error(fmt::format("--set {}: {} is not a table", featflow::quoted(assignment), featflow::quoted(part)));
+      throw Error(fmt::format("--set {}: {} is not a table", featflow::quoted(assignment),
+                              featflow::quoted(part)));
     }
     table = next;
   }
@@ -427,8 +429,8 @@ int64_t parse_bytes(const std::string& text, const std::string& where) {
                                                     : 0;
   const double bytes = number * factor;
   if (used == 0 || !(bytes >= 1) || bytes > 1e18) {
-    throw Error(
-        fmt::format("{} is {}, expected a size such as 2GiB or 512MiB", where, featflow::quoted(text)));
+    throw Error(fmt::format("{} is {}, expected a size such as 2GiB or 512MiB", where,
+                            featflow::quoted(text)));
   }
   return static_cast<int64_t>(bytes);
 }

@@ -45,7 +45,7 @@ std::string piece_bytes(const Piece& piece) {
     default: {
       std::string bytes = piece.text;
       for (size_t at = 0; (at = bytes.find(kSpaceSymbol, at)) != std::string::npos; ++at) {
-        bytes.replace(at, kSpaceSymbol.size(), " ");
+        bytes.replace(at, kSpaceSymbol.size(), 1, ' ');
       }
       return bytes;
     }

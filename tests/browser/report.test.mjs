@@ -26,6 +26,7 @@ after(() => browser?.close());
 async function open(width, height = 900) {
   const context = await browser.newContext({ viewport: { width, height }, offline: true });
   const page = await context.newPage();
+  page.setDefaultTimeout(120_000);  // a busy machine is slow, and that is no fault of the page
   const faults = [];
   page.on('console', (m) => ['error', 'warning'].includes(m.type()) && faults.push(`console: ${m.text()}`));
   page.on('pageerror', (e) => faults.push(`exception: ${e.message}`));

@@ -3,7 +3,7 @@ import { color, percent, short } from './format.js';
 import { modelHref } from './router.js';
 import { useWidth } from './width.js';
 
-const kBoxHeight = 92;
+const kBoxHeight = 108;
 const kRowGap = 26;
 
 /** Longest distance from a root: the column each model stands in. */
@@ -23,7 +23,7 @@ export function depths(models) {
 }
 
 const fit = (text, width) => {
-  const most = Math.floor(width / 6.4);
+  const most = Math.floor(width / 6.9);
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 };
 
@@ -64,9 +64,9 @@ export function Family({ models }) {
           const lines = [
             m.method ? `${m.kind}: ${m.method}` : m.kind,
             m.kind === 'merged' ? m.parents.join(' + ') : corpora.join(' + '),
-            [m.tokens_trained && `${short(m.tokens_trained)} tokens`,
-              m.parameters && `${short(m.parameters)} parameters`].filter(Boolean).join(', '),
-          ];
+            m.tokens_trained ? `${short(m.tokens_trained)} tokens` : '',
+            m.parameters ? `${short(m.parameters)} parameters` : '',
+          ].filter(Boolean);
           return (
             <a href={m.index === null ? '#/training' : modelHref(m.name)} class="box">
               <g transform={`translate(${x},${y})`}>

@@ -12,11 +12,12 @@ export function short(n) {
 }
 const trim = (x) => (x >= 100 ? x.toFixed(0) : x.toFixed(1).replace(/\.0$/, ''));
 
-export const fixed = (x, digits = 2) =>
-  (x === null || x === undefined || !Number.isFinite(x) ? '–' : x.toFixed(digits));
+const given = (x) => x !== null && x !== undefined && Number.isFinite(x);
+const minus = (text) => (/^-[0.]*%?$/.test(text) ? text.slice(1) : text.replace('-', '−'));
 
-export const percent = (x, digits = 1) =>
-  (x === null || x === undefined || !Number.isFinite(x) ? '–' : `${(100 * x).toFixed(digits)}%`);
+export const fixed = (x, digits = 2) => (given(x) ? minus(x.toFixed(digits)) : '–');
+
+export const percent = (x, digits = 1) => (given(x) ? minus(`${(100 * x).toFixed(digits)}%`) : '–');
 
 export function density(x) {
   if (!x) return '0';
@@ -25,8 +26,6 @@ export function density(x) {
 }
 
 export const plural = (n, word) => `${count(n)} ${word}${n === 1 ? '' : 's'}`;
-
-export const signedPercent = (x) => `${x >= 0 ? '+' : '−'}${(100 * Math.abs(x)).toFixed(1)}%`;
 
 /** Blue, vermillion, green, purple, orange, sky: told apart with any colour vision. */
 const kColors = ['#0072b2', '#d55e00', '#009e73', '#b0568f', '#b07d00', '#3d8fc4', '#5b5b5b'];

@@ -28,7 +28,7 @@ export function TokenText({ tokens, levels, scale, peak, vocabulary, breaks }) {
         const value = (level / 255) * scale;
         return (
           <span
-            class={i === peak ? 'tok peak' : level ? 'tok on' : 'tok'}
+            class={`tok${level ? ' on' : ''}${i === peak ? ' peak' : ''}`}
             style={level ? { backgroundColor: `rgba(${kHighlight}, ${0.08 + (0.72 * level) / 255})` } : null}
             title={level ? fixed(value, 3) : '0'}
             onMouseEnter={() => setNote({ text, value })}

@@ -9,7 +9,9 @@ namespace {
 
 class Encoder : public SentencePieceEncoder {
  public:
-  std::string load(const std::string& model) { return message(processor_.LoadFromSerializedProto(model)); }
+  std::string load(const std::string& model) {
+    return message(processor_.LoadFromSerializedProto(model));
+  }
 
   int64_t piece_count() const override { return processor_.GetPieceSize(); }
   int32_t bos_id() const override { return processor_.bos_id(); }
@@ -53,8 +55,7 @@ class Library : public SentencePieceLibrary {
   std::string train(const std::unordered_map<std::string, std::string>& options,
                     const std::vector<std::string>& texts, std::string& model) const override {
     Texts iterator(texts);
-    return Encoder::message(
-        sentencepiece::SentencePieceTrainer::Train(options, &iterator, &model));
+    return Encoder::message(sentencepiece::SentencePieceTrainer::Train(options, &iterator, &model));
   }
 };
 

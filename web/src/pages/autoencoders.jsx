@@ -17,6 +17,17 @@ const kRows = [
   ['measured on tokens', (e) => short(e.tokens), 'not given'],
 ];
 
+/** Columns of the table of L1 coefficients, each shown where some row has it. */
+const kLambda = [
+  ['λ', (r) => r.l1_coefficient, String],
+  ['λ of the summed error', (r) => r.l1_coefficient_sum, (v) => (v ?? null) === null ? '–' : String(Number(v.toPrecision(3)))],
+  ['mean L0', (r) => r.l0, (v) => fixed(v, 1)],
+  ['explained loss, zero', (r) => r.explained_loss?.zero ?? r.explained_loss, (v) => percent(v)],
+  ['explained loss, mean', (r) => r.explained_loss?.mean, (v) => percent(v)],
+  ['explained variance', (r) => r.explained_variance, (v) => percent(v)],
+  ['dead features', (r) => r.dead_share, (v) => percent(v)],
+];
+
 const small = (x) => (x === undefined || x === null ? '–' : x < 0.001 ? x.toExponential(2) : fixed(x, 4));
 
 function PerCorpus({ models }) {
@@ -26,6 +37,8 @@ function PerCorpus({ models }) {
     const value = m.autoencoder.explained_loss?.per_corpus?.[c];
     return typeof value === 'number' ? (ablation === 'zero' ? value : undefined) : value?.[ablation];
   };
+  const nats = (m, c) => m.autoencoder.explained_loss?.per_corpus?.[c]?.difference_nats;
+  const difference = models.some((m) => corpora.some((c) => nats(m, c) !== undefined));
   const both = models.some((m) => corpora.some((c) => cell(m, c, 'mean') !== undefined));
   return (
     <section>
@@ -38,22 +51,37 @@ function PerCorpus({ models }) {
               <tr>
                 <th scope="row">{m.name}</th>
                 {corpora.map((c) => (
-                  <td>{percent(cell(m, c, 'zero'))}{both && <span class="muted"> / {percent(cell(m, c, 'mean'))}</span>}</td>
+                  <td>
+                    {percent(cell(m, c, 'zero'))}{both && <span class="muted"> / {percent(cell(m, c, 'mean'))}</span>}
+                    {nats(m, c) !== undefined && <span class="muted"> / {fixed(nats(m, c), 3)}</span>}
+                  </td>
                 ))}
               </tr>
             ))}
           </tbody>
         </table>
       </div>
-      <p class="muted">Zero ablation{both && ' / mean ablation'}.</p>
+      <p class="muted">
+        Zero ablation{both && ' / mean ablation'}{difference && ' / what the reconstruction adds to the loss, in nats'}.
+      </p>
     </section>
   );
+}
+
+/** Histograms on the same edges, without the bins at the ends that are empty in all of them. */
+function trim(histograms) {
+  const used = histograms.flatMap(({ counts }) => counts.map((n, i) => (n ? i : -1)).filter((i) => i >= 0));
+  const [first, last] = used.length ? [Math.min(...used), Math.max(...used)] : [0, 0];
+  return histograms.map(({ log10_edges: edges, counts }) => ({
+    edges: edges.slice(first, last + 2), counts: counts.slice(first, last + 1) }));
 }
 
 export function Autoencoders({ overview }) {
   const models = overview.models.map((m, i) => ({ ...m, color: color(i) })).filter((m) => m.autoencoder);
   const lambda = overview.lambda_table;
+  const given = ([, read]) => lambda.some((row) => Number.isFinite(read(row)));
   const histograms = models.filter((m) => m.autoencoder.density_histogram);
+  const trimmed = trim(histograms.map((m) => m.autoencoder.density_histogram));
   return (
     <>
       <h1>Autoencoders</h1>
@@ -83,11 +111,16 @@ export function Autoencoders({ overview }) {
       {lambda?.length > 0 && (
         <section>
           <h2>The L1 coefficient</h2>
+          <p class="muted">The trade between sparsity and loss, with all else equal.</p>
           <div class="scroll">
             <table>
-              <thead><tr>{Object.keys(lambda[0]).map((key) => <th>{key.replaceAll('_', ' ')}</th>)}</tr></thead>
+              <thead>
+                <tr>{kLambda.filter(given).map(([label]) => <th>{label}</th>)}</tr>
+              </thead>
               <tbody>
-                {lambda.map((row) => <tr>{Object.values(row).map((v) => <td>{typeof v === 'number' ? Number(v.toPrecision(4)) : String(v)}</td>)}</tr>)}
+                {lambda.map((row) => (
+                  <tr>{kLambda.filter(given).map(([, read, cell]) => <td>{cell(read(row))}</td>)}</tr>
+                ))}
               </tbody>
             </table>
           </div>
@@ -98,10 +131,10 @@ export function Autoencoders({ overview }) {
           <h2>How often features are active</h2>
           <p class="muted">Share of tokens on which a feature is active, on a logarithmic scale.</p>
           <div class="small-multiples">
-            {histograms.map((m) => (
+            {histograms.map((m, i) => (
               <div>
                 <h3>{m.name}</h3>
-                <Histogram edges={m.autoencoder.density_histogram.log10_edges} counts={m.autoencoder.density_histogram.counts}
+                <Histogram {...trimmed[i]}
                   color={m.color} xLabel="log10 of the density" xFormat={(v) => fixed(v, 1)}
                   title={`Densities of the features of ${m.name}`} />
               </div>

@@ -1,4 +1,4 @@
-import { count, fixed } from '../format.js';
+import { count, fixed, percent } from '../format.js';
 import { featureHref } from '../router.js';
 import { Token } from '../token_text.jsx';
 
@@ -6,25 +6,51 @@ const show = (value) => (typeof value === 'number'
   ? (Number.isInteger(value) ? count(value) : fixed(value, 3))
   : value === null || value === undefined ? '–' : String(value));
 
+/** Figures of a model's best feature, in the order shown where they are given. */
+const kFigures = [
+  ['llr_bits', 'log-likelihood ratio', (v) => `${fixed(v, 2)} bits`],
+  ['llr_nats', 'in nats', (v) => fixed(v, 2)],
+  ['active_bits', 'ratio by tokens', (v) => `${fixed(v, 2)} bits`],
+  ['mass_share', 'share of activation', (v) => percent(v)],
+  ['times_more_active_elsewhere', 'times more active elsewhere', (v) => fixed(v, 2)],
+  ['active_tokens', 'active tokens', count],
+  ['active_on_hypothesis', 'on the hypothesis', count],
+  ['correlation_with_hypothesis', 'correlation with it', (v) => fixed(v, 3)],
+];
+
 function Case({ study, known }) {
-  const columns = [...new Set(study.models.flatMap((m) => Object.keys(m)))]
-    .filter((key) => key !== 'model' && key !== 'feature' && study.models.every((m) => typeof m[key] !== 'object' || m[key] === null));
+  if (study.occurrences === 0) {
+    return (
+      <section>
+        <h2>The hypothesis <Token text={String(study.hypothesis)} /></h2>
+        <p>It does not occur in the matching text, so no feature can be found for it.</p>
+      </section>
+    );
+  }
+  const columns = kFigures.filter(([key]) => study.models.some((m) => m[key] !== undefined));
   return (
     <section>
       <h2>The hypothesis <Token text={String(study.hypothesis)} /></h2>
+      {study.occurrences > 0 && (
+        <p>
+          {count(study.occurrences)} tokens of the matching text
+          {study.token_share ? ` (${percent(study.token_share, 2)})` : ''}
+          {Number.isFinite(study.bound_bits) ? `, so that no feature can have a ratio above ${fixed(study.bound_bits, 2)} bits` : ''}.
+        </p>
+      )}
       {study.persists !== undefined && (
         <p>{study.persists ? 'The feature persists: every edge of the chain is a match.' : 'The feature does not persist along every edge.'}</p>
       )}
       <div class="scroll">
         <table>
-          <thead><tr><th>model</th><th>feature</th>{columns.map((key) => <th>{key.replaceAll('_', ' ')}</th>)}</tr></thead>
+          <thead><tr><th>model</th><th>feature</th>{columns.map(([, label]) => <th>{label}</th>)}</tr></thead>
           <tbody>
             {study.models.map((m) => (
               <tr>
                 <th scope="row">{m.model}</th>
                 <td>{m.feature === null || m.feature === undefined || m.feature < 0 ? '–'
                   : known.has(m.model) ? <a href={featureHref(m.model, m.feature)}>#{m.feature}</a> : `#${m.feature}`}</td>
-                {columns.map((key) => <td>{show(m[key])}</td>)}
+                {columns.map(([key, , cell]) => <td>{m[key] === undefined || m[key] === null ? '–' : cell(m[key])}</td>)}
               </tr>
             ))}
           </tbody>
@@ -53,7 +79,7 @@ function Case({ study, known }) {
                 <tr>
                   <th scope="row">{e.parent} → {e.child}</th><td>{show(e.correlation)}</td>
                   <td class="text">{e.persists ? <span class="class persisting">persists</span> : <span class="class disappearing">does not persist</span>}</td>
-                  <td>{Number.isInteger(e.strongest) && known.has(e.child) ? <a href={featureHref(e.child, e.strongest)}>#{e.strongest}</a> : '–'}</td>
+                  <td>{Number.isInteger(e.strongest?.feature) && known.has(e.child) ? <a href={featureHref(e.child, e.strongest.feature)}>#{e.strongest.feature}</a> : '–'}</td>
                   <td>{show(e.strongest_correlation)}</td>
                 </tr>
               ))}
@@ -61,7 +87,7 @@ function Case({ study, known }) {
           </table>
         </div>
       )}
-      {study.mean_correlation !== undefined && <p>Mean over all pairs: {show(study.mean_correlation)}.</p>}
+      {Number.isFinite(study.mean_correlation) && <p>Mean over all pairs: {show(study.mean_correlation)}.</p>}
     </section>
   );
 }

@@ -78,7 +78,9 @@ export function Overview({ overview }) {
         What happens to the features of a language model when it is fine-tuned, and when fine-tunes
         are merged.
       </p>
-      {overview.warnings.map((text) => <p class="warning">{text}</p>)}
+      {overview.warnings.length > 0 && (
+        <ul class="warning" aria-label="Warnings">{overview.warnings.map((text) => <li>{text}</li>)}</ul>
+      )}
       <section>
         <h2>The family</h2>
         <Family models={models} />
