@@ -11,6 +11,9 @@
 namespace featflow {
 namespace {
 
+// Elements below which waking other threads costs more than they save.
+constexpr int64_t kParallelWork = 1 << 15;
+
 float dot(const float* a, const float* b, int64_t count) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -26,7 +29,7 @@ float inverse_rms(const float* x, int64_t width, float epsilon) {
 
 void rms_norm(const float* x, const float* weight, int64_t rows, int64_t width, float epsilon,
               float* y) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * width > kParallelWork)
   for (int64_t row = 0; row < rows; ++row) {
     const float* in = x + row * width;
     float* out = y + row * width;
@@ -40,7 +43,7 @@ void rms_norm_backward(const float* x, const float* weight, const float* dy, int
   // With s = 1/sqrt(mean(x²) + ε) and g = dy · weight: dx = s g − x s³ (g·x)/width.
   constexpr int64_t kParts = 32;  // fixed, so that d_weight does not depend on the threads
   std::vector<float> partial(static_cast<size_t>(kParts * width), 0.0f);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * width > kParallelWork)
   for (int64_t part = 0; part < kParts; ++part) {
     float* dw = partial.data() + part * width;
     for (int64_t row = rows * part / kParts; row < rows * (part + 1) / kParts; ++row) {
@@ -67,7 +70,7 @@ void rms_norm_backward(const float* x, const float* weight, const float* dy, int
 }
 
 void swiglu(const float* gate_up, int64_t rows, int64_t width, float* y) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * width > kParallelWork)
   for (int64_t row = 0; row < rows; ++row) {
     const float* gate = gate_up + row * 2 * width;
     const float* up = gate + width;
@@ -78,7 +81,7 @@ void swiglu(const float* gate_up, int64_t rows, int64_t width, float* y) {
 
 void swiglu_backward(const float* gate_up, const float* dy, int64_t rows, int64_t width,
                      float* d_gate_up) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * width > kParallelWork)
   for (int64_t row = 0; row < rows; ++row) {
     const float* gate = gate_up + row * 2 * width;
     const float* up = gate + width;
@@ -111,7 +114,8 @@ void fill_rope_table(int64_t time, int64_t head_dim, double theta, float* table)
 void rotate_heads(const AttentionShape& shape, const float* rope_table, bool inverse, float* qkv) {
   const int64_t half = shape.head_dim / 2;
   const float sign = inverse ? -1.0f : 1.0f;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (shape.batch * shape.time * shape.row_width() > \
+                                              kParallelWork)
   for (int64_t row = 0; row < shape.batch * shape.time; ++row) {
     const float* cosine = rope_table + (row % shape.time) * shape.head_dim;
     const float* sine = cosine + half;
@@ -178,7 +182,8 @@ void probabilities(const AttentionShape& shape, const Tile& tile, const float* q
 
 void attention(const AttentionShape& shape, const float* qkv, float* out) {
   const int64_t ld = shape.row_width(), dim = shape.head_dim;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (shape.batch * shape.time * shape.row_width() > \
+                                              kParallelWork)
   for (int64_t task = 0; task < shape.batch * shape.heads; ++task) {
     const int64_t b = task / shape.heads, head = task % shape.heads;
     const int64_t kv_head = head / (shape.heads / shape.kv_heads);
@@ -202,7 +207,8 @@ void attention_backward(const AttentionShape& shape, const float* qkv, const flo
   const int64_t group = shape.heads / shape.kv_heads;
   const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
   // One task owns a key/value head and so all gradients that are summed into it.
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (shape.batch * shape.time * shape.row_width() > \
+                                              kParallelWork)
   for (int64_t task = 0; task < shape.batch * shape.kv_heads; ++task) {
     const int64_t b = task / shape.kv_heads, kv_head = task % shape.kv_heads;
     const int64_t k_at = b * shape.time * ld + shape.q_width() + kv_head * dim;

@@ -10,6 +10,9 @@
 namespace featflow {
 namespace {
 
+// Elements below which waking other threads costs more than they save.
+constexpr int64_t kParallelWork = 1 << 15;
+
 float row_maximum(const float* row, int64_t count) {
   float maximum = row[0];
 #pragma omp simd reduction(max : maximum)
@@ -30,7 +33,7 @@ std::vector<int32_t> next_tokens(std::span<const int32_t> ids, int64_t time) {
 
 void score_logits(const float* logits, const int32_t* targets, int64_t rows, int64_t vocab,
                   float* loss, uint8_t* correct) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * vocab > kParallelWork)
   for (int64_t r = 0; r < rows; ++r) {
     if (targets[r] == kNoTarget) continue;
     const float* row = logits + r * vocab;
@@ -47,7 +50,7 @@ void score_logits(const float* logits, const int32_t* targets, int64_t rows, int
 double cross_entropy_backward(float* logits, const int32_t* targets, int64_t rows, int64_t vocab,
                               float scale) {
   std::vector<double> loss(static_cast<size_t>(rows), 0.0);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * vocab > kParallelWork)
   for (int64_t r = 0; r < rows; ++r) {
     float* row = logits + r * vocab;
     if (targets[r] == kNoTarget) {

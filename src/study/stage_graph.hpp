@@ -20,11 +20,11 @@ struct StageContext {
 
 /// One node of the study: reads artefacts, writes one artefact RUN/<kind>/<name>/.
 struct Stage {
-  std::string kind;                 ///< "autoencoder"
-  std::string name;                 ///< "Lua"
-  int version = 1;                  ///< Raised when the stage's result for the same config changes.
-  std::string config = "{}";        ///< Canonical JSON of everything it reads.
-  std::vector<std::string> inputs;  ///< Ids of earlier stages.
+  std::string kind;           ///< "autoencoder"
+  std::string name;           ///< "Lua"
+  int version = 1;            ///< Raised when the stage's result for the same config changes.
+  std::string config = "{}";  ///< Canonical JSON of everything it reads.
+  std::vector<std::string> inputs = {};              ///< Ids of earlier stages.
   std::map<std::string, std::string> external = {};  ///< Name → content hash of outside files.
   double estimated_seconds = 0;
   int64_t estimated_bytes = 0;  ///< On disk.

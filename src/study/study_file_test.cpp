@@ -105,7 +105,7 @@ TEST(StudyFile, OverridesReplaceAndCreate) {
 
 TEST(StudyFile, UnknownKeysNameLineKeyAndTheNearest) {
   const std::string message = error_of(replaced(kFamily, "expansion", "expantion"));
-  EXPECT_THAT(message, HasSubstr("study.toml:42"));
+  EXPECT_THAT(message, HasSubstr("study.toml:39"));
   EXPECT_THAT(message, HasSubstr("'autoencoder.expantion'"));
   EXPECT_THAT(message, HasSubstr("did you mean 'autoencoder.expansion'"));
   EXPECT_THAT(error_of(replaced(kFamily, "[training]", "[trainin]")), HasSubstr("'training'"));

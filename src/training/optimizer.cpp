@@ -5,12 +5,16 @@
 #include <vector>
 
 namespace featflow {
+namespace {
+// Parameters below which waking other threads costs more than they save.
+constexpr int64_t kParallelWork = 1 << 15;
+}  // namespace
 
 double global_norm(std::span<const float> values) {
   constexpr int64_t kPart = 1 << 14;
   const int64_t parts = (std::ssize(values) + kPart - 1) / kPart;
   std::vector<double> sums(static_cast<size_t>(parts));
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (parts > 2)
   for (int64_t part = 0; part < parts; ++part) {
     const float* begin = values.data() + part * kPart;
     const int64_t count = std::min(kPart, std::ssize(values) - part * kPart);
@@ -39,7 +43,7 @@ void AdamWUpdate::apply(std::span<float> weights, std::span<const float> gradien
   float* const m_data = m.data();
   float* const v_data = v.data();
   const float* const g_data = gradients.data();
-#pragma omp parallel for simd schedule(static)
+#pragma omp parallel for simd schedule(static) if (parallel : count > kParallelWork)
   for (int64_t i = 0; i < count; ++i) {
     const float g = g_data[i] * scale;
     const float mi = b1 * m_data[i] + one_minus_b1 * g;
