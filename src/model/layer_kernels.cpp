@@ -14,6 +14,10 @@ namespace {
 // Elements below which waking other threads costs more than they save.
 constexpr int64_t kParallelWork = 1 << 15;
 
+bool worth_threads(const AttentionShape& shape) {
+  return shape.batch * shape.time * shape.row_width() > kParallelWork;
+}
+
 float dot(const float* a, const float* b, int64_t count) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -114,8 +118,7 @@ void fill_rope_table(int64_t time, int64_t head_dim, double theta, float* table)
 void rotate_heads(const AttentionShape& shape, const float* rope_table, bool inverse, float* qkv) {
   const int64_t half = shape.head_dim / 2;
   const float sign = inverse ? -1.0f : 1.0f;
-#pragma omp parallel for schedule(static) if (shape.batch * shape.time * shape.row_width() > \
-                                              kParallelWork)
+#pragma omp parallel for schedule(static) if (worth_threads(shape))
   for (int64_t row = 0; row < shape.batch * shape.time; ++row) {
     const float* cosine = rope_table + (row % shape.time) * shape.head_dim;
     const float* sine = cosine + half;
@@ -182,8 +185,7 @@ void probabilities(const AttentionShape& shape, const Tile& tile, const float* q
 
 void attention(const AttentionShape& shape, const float* qkv, float* out) {
   const int64_t ld = shape.row_width(), dim = shape.head_dim;
-#pragma omp parallel for schedule(static) if (shape.batch * shape.time * shape.row_width() > \
-                                              kParallelWork)
+#pragma omp parallel for schedule(static) if (worth_threads(shape))
   for (int64_t task = 0; task < shape.batch * shape.heads; ++task) {
     const int64_t b = task / shape.heads, head = task % shape.heads;
     const int64_t kv_head = head / (shape.heads / shape.kv_heads);
@@ -207,8 +209,7 @@ void attention_backward(const AttentionShape& shape, const float* qkv, const flo
   const int64_t group = shape.heads / shape.kv_heads;
   const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
   // One task owns a key/value head and so all gradients that are summed into it.
-#pragma omp parallel for schedule(static) if (shape.batch * shape.time * shape.row_width() > \
-                                              kParallelWork)
+#pragma omp parallel for schedule(static) if (worth_threads(shape))
   for (int64_t task = 0; task < shape.batch * shape.kv_heads; ++task) {
     const int64_t b = task / shape.kv_heads, kv_head = task % shape.kv_heads;
     const int64_t k_at = b * shape.time * ld + shape.q_width() + kv_head * dim;

@@ -38,22 +38,13 @@ void add_corpus_stage(const Study& study, const CorpusConfig& corpus, StageGraph
   graph.add(std::move(stage));
 }
 
-// An equal sample of every corpus: documents stand in order of their hash, so the first ones are
-// a random sample.
+// An equal sample of every corpus.
 std::vector<std::string> tokenizer_sample(const Study& study, const StageContext& context) {
-  std::vector<std::string> texts;
-  const int64_t share =
-      study.tokenizer.training.max_training_bytes / static_cast<int64_t>(study.corpora.size());
+  std::vector<std::vector<std::string>> corpora;
   for (const CorpusConfig& corpus : study.corpora) {
-    int64_t bytes = 0;
-    for (std::string& text :
-         load_documents(context.input("corpus/" + corpus.name), Split::kTrain)) {
-      if (bytes >= share) break;
-      bytes += std::ssize(text);
-      texts.push_back(std::move(text));
-    }
+    corpora.push_back(load_documents(context.input("corpus/" + corpus.name), Split::kTrain));
   }
-  return texts;
+  return training_sample(corpora, study.tokenizer.training.max_training_bytes);
 }
 
 void add_tokenizer_stage(const Study& study, StageGraph& graph) {

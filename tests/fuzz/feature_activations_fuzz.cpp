@@ -8,6 +8,7 @@
 
 #include "autoencoder/feature_activations.hpp"
 #include "core/error.hpp"
+#include "core/utf8.hpp"
 #include "scratch_folder.hpp"
 #include "storage/safetensors.hpp"
 
@@ -62,7 +63,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       file,
       {view("row_offsets", offsets), view("features", features), view("values", values),
        view("token_positions", positions), view("documents", documents)},
-      {{"feature_count", input.ConsumeBool() ? "8" : input.ConsumeRandomLengthString(20)},
+      {{"feature_count",
+        input.ConsumeBool() ? "8" : featflow::to_valid_utf8(input.ConsumeRandomLengthString(20))},
        {"model", "m"},
        {"autoencoder", "a"},
        {"corpus", "c"},
