@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstring>
 
 #include "core/error.hpp"
@@ -138,8 +137,6 @@ Transformer::Transformer(const Checkpoint& checkpoint)
 std::span<float> Transformer::weights() const {
   return {flat_.data_ptr<float>(), static_cast<size_t>(layout_.size())};
 }
-
-Checkpoint Transformer::checkpoint() const { return {config_, layout_.unpack(weights())}; }
 
 const ParameterSlot& Transformer::head_slot() const {
   return config_.tie_word_embeddings ? embedding_slot() : layout_.slot("lm_head.weight");

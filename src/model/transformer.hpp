@@ -59,7 +59,6 @@ class Transformer {
   const ModelConfig& config() const { return config_; }
   const ParameterLayout& layout() const { return layout_; }
   std::span<float> weights() const;
-  Checkpoint checkpoint() const;
 
   /// ids [rows] → [rows, hidden]. Throws Error for an id outside the vocabulary.
   torch::Tensor embed(std::span<const int32_t> ids) const;

@@ -75,7 +75,7 @@ code=0
 # A full disk. Needs a file system of its own.
 mkdir disk
 if mount -t tmpfs -o size=3m tmpfs disk 2>/dev/null; then
-  trap 'umount "$work/disk" 2>/dev/null; rm -rf "$work"' EXIT
+  trap 'umount "$work/disk" 2>/dev/null || true; rm -rf "$work"' EXIT
   refused "" "$FEATFLOW" run $study --out disk/run
   df --output=avail disk >/dev/null
   umount disk
