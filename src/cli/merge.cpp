@@ -33,20 +33,11 @@ void run_merge(const MergeOptions& options, const CommonOptions& common) {
             parse_merge_method(options.method, "--method"), options.t, names);
   save_checkpoint(result.checkpoint, options.out, options.a);
   if (common.json) {
-    nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
-    for (const TensorReport& tensor : result.reports) {
-      tensors.push_back({{"name", tensor.name},
-                         {"cosine", tensor.cosine},
-                         {"branch", tensor.branch},
-                         {"norm_a", tensor.norm_a},
-                         {"norm_b", tensor.norm_b},
-                         {"norm_merged", tensor.norm_merged}});
-    }
     print_json({{"out", options.out},
                 {"method", options.method},
                 {"t", options.t},
                 {"direction", merge_direction(names)},
-                {"tensors", tensors}});
+                {"tensors", to_json(result.reports)}});
     return;
   }
   fmt::print("{} at t = {} ({}) → {}\n\n", options.method, options.t, merge_direction(names),

@@ -60,7 +60,7 @@ CaseStudy case_study(const TokenSet& set, std::span<const CaseStudyModel> models
                      std::span<const std::pair<int, int>> edges, std::span<const int32_t> stream,
                      const CaseStudyOptions& options = {});
 
-/// docs/formats.md. JSON knows no infinity: −∞ bits and the like become null.
-std::string case_study_json(const CaseStudy& study);
+/// case_studies.json (docs/formats.md): what is not finite, such as −∞ bits, becomes null.
+std::string case_studies_json(std::span<const CaseStudy> studies);
 
 }  // namespace featflow

@@ -1,4 +1,3 @@
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "features/case_study.hpp"
@@ -6,57 +5,59 @@
 namespace featflow {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
-Json finite(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-Json finite(const std::optional<double>& value) { return value ? finite(*value) : Json(nullptr); }
-
-Json json_of(const std::optional<TokenSetScore>& score) {
-  if (!score) return nullptr;
+// What is not finite (−∞ bits) becomes null: JSON has no infinity.
+Json score_json(const std::optional<TokenSetScore>& score) {
+  if (!score) return {{"feature", nullptr}};
   return {{"feature", score->feature},
+          {"llr_bits", score->bits},
+          {"llr_nats", score->nats},
+          {"active_bits", score->active_bits},
+          {"mass_share", score->share},
+          {"times_more_active_elsewhere", score->elsewhere},
           {"active_tokens", score->active_tokens},
-          {"active_in_set", score->active_in_set},
-          {"mass", score->mass},
-          {"share", score->share},
-          {"bits", finite(score->bits)},
-          {"nats", finite(score->nats)},
-          {"active_bits", finite(score->active_bits)},
-          {"elsewhere", finite(score->elsewhere)},
-          {"correlation", finite(score->correlation)}};
+          {"active_on_hypothesis", score->active_in_set},
+          {"correlation_with_hypothesis", score->correlation}};
 }
 
-}  // namespace
-
-std::string case_study_json(const CaseStudy& study) {
+Json to_json(const CaseStudy& study) {
   Json models = Json::array(), correlations = Json::array(), edges = Json::array();
   for (size_t i = 0; i < study.models.size(); ++i) {
-    models.push_back({{"name", study.models[i]}, {"best", json_of(study.best[i])}});
+    Json model = score_json(study.best[i]);
+    model["model"] = study.models[i];
+    models.push_back(std::move(model));
   }
   for (const CaseStudy::Pair& pair : study.correlations) {
-    correlations.push_back(
-        {{"a", pair.a}, {"b", pair.b}, {"correlation", finite(pair.correlation)}});
+    correlations.push_back({{"a", pair.a}, {"b", pair.b}, {"correlation", pair.correlation}});
   }
   for (const CaseStudyEdge& edge : study.edges) {
     edges.push_back({{"parent", edge.parent},
                      {"child", edge.child},
-                     {"correlation", finite(edge.correlation)},
+                     {"correlation", edge.correlation ? Json(*edge.correlation) : Json()},
                      {"persists", edge.persists},
-                     {"strongest", json_of(edge.strongest)},
-                     {"strongest_correlation",
-                      edge.strongest ? finite(edge.strongest_correlation) : Json(nullptr)}});
+                     {"strongest_correlation", edge.strongest_correlation},
+                     {"strongest", score_json(edge.strongest)}});
   }
-  const Json json = {{"label", study.label},
-                     {"threshold", study.threshold},
-                     {"probability", study.probability},
-                     {"bound_bits", finite(study.bound_bits)},
-                     {"occurrences", study.occurrences},
-                     {"models", std::move(models)},
-                     {"correlations", std::move(correlations)},
-                     {"mean_correlation", finite(study.mean_correlation)},
-                     {"edges", std::move(edges)},
-                     {"persists", study.persists}};
+  return {{"hypothesis", study.label},
+          {"threshold", study.threshold},
+          {"token_share", study.probability},
+          {"bound_bits", study.bound_bits},
+          {"occurrences", study.occurrences},
+          {"models", models},
+          {"correlations", correlations},
+          {"mean_correlation", study.mean_correlation ? Json(*study.mean_correlation) : Json()},
+          {"edges", edges},
+          {"persists", study.persists}};
+}
+
+}  // namespace
+
+std::string case_studies_json(std::span<const CaseStudy> studies) {
+  Json all = Json::array();
+  for (const CaseStudy& study : studies) all.push_back(to_json(study));
   // Token text may be a part of a UTF-8 sequence.
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace featflow

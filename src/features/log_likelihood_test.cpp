@@ -168,10 +168,10 @@ TEST(CaseStudy, FollowsAFeatureThroughTheFamily) {
   EXPECT_FALSE(study.edges[1].persists);
   EXPECT_EQ(study.edges[1].strongest->feature, 2);
   EXPECT_FALSE(study.persists);
-  const auto json = nlohmann::json::parse(case_study_json(study));
-  EXPECT_EQ(json["models"][1]["best"]["feature"], 5);
+  const auto json = nlohmann::json::parse(case_studies_json({&study, 1}))[0];
+  EXPECT_EQ(json["models"][1]["feature"], 5);
   EXPECT_EQ(json["edges"][1]["persists"], false);
-  EXPECT_DOUBLE_EQ(json["edges"][1]["strongest"]["bits"], study.edges[1].strongest->bits);
+  EXPECT_DOUBLE_EQ(json["edges"][1]["strongest"]["llr_bits"], study.edges[1].strongest->bits);
   EXPECT_EQ(study.occurrences, std::count(text.in_set.begin(), text.in_set.end(), 1));
 }
 

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 #include <utility>
 
 #include "core/error.hpp"
 #include "core/log.hpp"
+#include "core/nearest.hpp"
 #include "core/parallel.hpp"
 #include "storage/files.hpp"
 
@@ -21,21 +23,6 @@ constexpr std::array kMethods = {MergeMethod::kLinear, MergeMethod::kSlerp};
 constexpr double kSmallestNorm = 1e-8;      // below it a vector has no direction to speak of
 constexpr double kParallelCosine = 0.9995;  // above it sin θ is too small to divide by
 constexpr size_t kChunkElements = 1 << 16;
-
-// Levenshtein's distance, one row at a time.
-size_t edit_distance(std::string_view from, std::string_view to) {
-  std::vector<size_t> row(to.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < from.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < to.size(); ++j) {
-      const size_t replaced = diagonal + (from[i] != to[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row.back();
-}
 
 std::string shape_text(const Tensor& tensor) {
   std::string text;
@@ -125,6 +112,19 @@ MergeMethod parse_merge_method(std::string_view text, const std::string& where) 
   }
   throw Error(fmt::format("{}: {} is not a merge method; did you mean \"{}\"? Methods: {}", where,
                           quoted(text), merge_method_name(nearest), known));
+}
+
+nlohmann::ordered_json to_json(const std::vector<TensorReport>& reports) {
+  nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
+  for (const TensorReport& tensor : reports) {
+    tensors.push_back({{"name", tensor.name},
+                       {"cosine", tensor.cosine},
+                       {"branch", tensor.branch},
+                       {"norm_a", tensor.norm_a},
+                       {"norm_b", tensor.norm_b},
+                       {"norm_merged", tensor.norm_merged}});
+  }
+  return tensors;
 }
 
 std::string merge_direction(const ParentNames& names) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,10 @@ struct TensorReport {
   std::string_view branch;  ///< "slerp" or "lerp": the arithmetic really used.
   double norm_a = 0, norm_b = 0, norm_merged = 0;
 };
+
+/// [{"name", "cosine", "branch", "norm_a", "norm_b", "norm_merged"}], as in merge.json and
+/// sweep.json.
+nlohmann::ordered_json to_json(const std::vector<TensorReport>& reports);
 
 /// All merges of two models along t, one pass over the weights each: what does not depend on t
 /// (norms, angles, branches) is computed once, in the constructor.

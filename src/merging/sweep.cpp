@@ -169,15 +169,6 @@ std::string sweep_json(const SweepResult& result, const SweepConfig& config) {
     curve.push_back({{"t", t}});
     curve.back().update(summary(scores));
   }
-  Json tensors = Json::array();
-  for (const TensorReport& tensor : result.tensors) {
-    tensors.push_back({{"name", tensor.name},
-                       {"cosine", tensor.cosine},
-                       {"branch", tensor.branch},
-                       {"norm_a", tensor.norm_a},
-                       {"norm_b", tensor.norm_b},
-                       {"norm_merged", tensor.norm_merged}});
-  }
   const PairScores chosen = {result.merged.a.half(0), result.merged.b.half(0)};
   const PairScores other = {result.merged.a.half(1), result.merged.b.half(1)};
   const Json balance = {
@@ -202,7 +193,7 @@ std::string sweep_json(const SweepResult& result, const SweepConfig& config) {
         {"base", result.base ? summary(*result.base) : Json()}}},
       {"curve", curve},
       {"balance", balance},
-      {"tensors", tensors},
+      {"tensors", to_json(result.tensors)},
       {"warnings", result.warnings},
   };
   return dump(json, 2) + "\n";

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/nearest.hpp"
 #include "core/utf8.hpp"
 #include "storage/atomic_file.hpp"
 #include "storage/half.hpp"
@@ -78,21 +79,6 @@ class MappedFile {
  private:
   std::span<const std::byte> bytes_;
 };
-
-/// Levenshtein distance, for "did you mean".
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({substituted, diagonal + 1, row[j] + 1});
-    }
-  }
-  return row.back();
-}
 
 void check_shape(const TensorInfo& tensor, const std::vector<int64_t>& shape,
                  const fs::path& path) {

@@ -8,54 +8,7 @@
 #include "study/stages.hpp"
 
 namespace featflow {
-namespace {
-
 using nlohmann::json;
-
-json score_json(const std::optional<TokenSetScore>& score) {
-  if (!score) return {{"feature", nullptr}};
-  return {{"feature", score->feature},
-          {"llr_bits", score->bits},
-          {"llr_nats", score->nats},
-          {"active_bits", score->active_bits},
-          {"mass_share", score->share},
-          {"times_more_active_elsewhere", score->elsewhere},
-          {"active_tokens", score->active_tokens},
-          {"active_on_hypothesis", score->active_in_set},
-          {"correlation_with_hypothesis", score->correlation}};
-}
-
-json to_json(const CaseStudy& study) {
-  json models = json::array(), correlations = json::array(), edges = json::array();
-  for (size_t i = 0; i < study.models.size(); ++i) {
-    json model = score_json(study.best[i]);
-    model["model"] = study.models[i];
-    models.push_back(std::move(model));
-  }
-  for (const CaseStudy::Pair& pair : study.correlations) {
-    correlations.push_back({{"a", pair.a}, {"b", pair.b}, {"correlation", pair.correlation}});
-  }
-  for (const CaseStudyEdge& edge : study.edges) {
-    edges.push_back({{"parent", edge.parent},
-                     {"child", edge.child},
-                     {"correlation", edge.correlation ? json(*edge.correlation) : json()},
-                     {"persists", edge.persists},
-                     {"strongest_correlation", edge.strongest_correlation},
-                     {"strongest", score_json(edge.strongest)}});
-  }
-  return {{"hypothesis", study.label},
-          {"threshold", study.threshold},
-          {"token_share", study.probability},
-          {"bound_bits", study.bound_bits},
-          {"occurrences", study.occurrences},
-          {"models", models},
-          {"correlations", correlations},
-          {"mean_correlation", study.mean_correlation ? json(*study.mean_correlation) : json()},
-          {"edges", edges},
-          {"persists", study.persists}};
-}
-
-}  // namespace
 
 // The paper's Section 4.2 for each hypothesis of the study.
 void add_case_study_stage(const Study& study, StageGraph& graph) {
@@ -98,12 +51,12 @@ void add_case_study_stage(const Study& study, StageGraph& graph) {
       }
     }
     CaseStudyOptions options{study.matching.threshold, measurable_limits(study)};
-    json all = json::array();
+    std::vector<CaseStudy> all;
     for (const std::string& word : study.case_studies.tokens) {
-      all.push_back(to_json(case_study(token_set_of_word(tokenizer, word), models, family,
-                                       text.tokens.tokens, options)));
+      all.push_back(case_study(token_set_of_word(tokenizer, word), models, family,
+                               text.tokens.tokens, options));
     }
-    write_file_atomic(context.folder / "case_studies.json", all.dump(2) + "\n");
+    write_file_atomic(context.folder / "case_studies.json", case_studies_json(all));
   };
   graph.add(std::move(stage));
 }

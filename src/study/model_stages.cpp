@@ -243,19 +243,10 @@ void add_merged_model(const Study& study, const ModelSettings& merged, StageGrap
         merge(load_checkpoint(context.input(a)), load_checkpoint(context.input(b)),
               parse_merge_method(merged.merge.method, merged.name), t, names);
     save_checkpoint(result.checkpoint, context.folder, context.input(a));
-    json tensors = json::array();
-    for (const TensorReport& tensor : result.reports) {
-      tensors.push_back({{"name", tensor.name},
-                         {"cosine", tensor.cosine},
-                         {"branch", tensor.branch},
-                         {"norm_a", tensor.norm_a},
-                         {"norm_b", tensor.norm_b},
-                         {"norm_merged", tensor.norm_merged}});
-    }
-    const json facts = {{"method", merged.merge.method},
-                        {"t", t},
-                        {"direction", merge_direction(names)},
-                        {"tensors", tensors}};
+    const nlohmann::ordered_json facts = {{"method", merged.merge.method},
+                                          {"t", t},
+                                          {"direction", merge_direction(names)},
+                                          {"tensors", to_json(result.reports)}};
     write_file_atomic(context.folder / "merge.json", facts.dump(2) + "\n");
     log_info(fmt::format("{}: {} at t = {:.4f} ({})", merged.name, merged.merge.method, t,
                          merge_direction(names)));
