@@ -29,7 +29,6 @@ function(featflow_layer name)
   if(LAYER_TORCH)
     target_link_libraries(${target} PRIVATE torch)
     target_include_directories(${target} SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
-    target_precompile_headers(${target} PRIVATE <torch/torch.h>)
   endif()
 
   if(FEATFLOW_TESTS AND tests)

@@ -29,7 +29,7 @@ int64_t read_feature_count(const SafetensorsFile& file) {
   if (code != std::errc() || end != text.data() + text.size() || count < 1 ||
       count > kMaxFeatures) {
     fail(file.path(),
-         fmt::format("feature_count is {}, expected a positive integer", featflow::quoted(text)));
+         fmt::format("feature_count is {}, expected a positive integer", in_quotes(text)));
   }
   return count;
 }
@@ -40,8 +40,8 @@ std::vector<std::string> read_corpus_names(const SafetensorsFile& file) {
   const bool names = json.is_array() &&
                      std::ranges::all_of(json, [](const auto& name) { return name.is_string(); });
   if (!names) {
-    fail(file.path(), fmt::format("corpus_names is {}, expected a JSON list of strings",
-                                  featflow::quoted(text)));
+    fail(file.path(),
+         fmt::format("corpus_names is {}, expected a JSON list of strings", in_quotes(text)));
   }
   return json.get<std::vector<std::string>>();
 }

@@ -19,10 +19,10 @@ FileActivationSource::FileActivationSource(const std::filesystem::path& file,
   const SafetensorsFile stored(file);
   const TensorInfo& info = stored.info(tensor);
   if (info.shape.size() != 2 || info.shape[0] < batch_rows || info.shape[1] < 1) {
-    throw Error(fmt::format(
-        "{}: tensor {} has the shape [{}], expected [rows, n] with at least "
-        "one batch of {} rows",
-        file.string(), featflow::quoted(tensor), fmt::join(info.shape, ", "), batch_rows));
+    throw Error(
+        fmt::format("{}: tensor {} has the shape [{}], expected [rows, n] with at least "
+                    "one batch of {} rows",
+                    file.string(), in_quotes(tensor), fmt::join(info.shape, ", "), batch_rows));
   }
   row_count_ = info.shape[0];
   width_ = info.shape[1];
@@ -30,7 +30,7 @@ FileActivationSource::FileActivationSource(const std::filesystem::path& file,
   if (const auto bad = std::ranges::find_if(values_, [](float v) { return !std::isfinite(v); });
       bad != values_.end()) {
     throw Error(fmt::format("{}: tensor {} has {} in row {}, expected finite activations",
-                            file.string(), featflow::quoted(tensor), *bad,
+                            file.string(), in_quotes(tensor), *bad,
                             (bad - values_.begin()) / width_));
   }
   batch_count_ = (tokens + batch_rows - 1) / batch_rows;

@@ -57,7 +57,7 @@ class Config {
     if (!value || !value->is_number_integer() || value->get<int64_t>() < 1 ||
         value->get<int64_t>() > (int64_t{1} << 31)) {
       throw Error(fmt::format("{}: {} is {}, expected a positive integer", path_.string(), key,
-                              value ? featflow::quoted(value->dump(-1, ' ', true)) : "missing"));
+                              value ? in_quotes(value->dump(-1, ' ', true)) : "missing"));
     }
     return value->get<int64_t>();
   }
@@ -83,7 +83,7 @@ class Config {
     const std::string value = text(key, supported);
     if (value != supported) {
       throw Error(fmt::format("{}: {} is {}, supported is '{}'", path_.string(), key,
-                              featflow::quoted(value), supported));
+                              in_quotes(value), supported));
     }
   }
 

@@ -194,7 +194,7 @@ TrainingState load_checkpoint(const std::filesystem::path& file, const Autoencod
   if (stored.metadata("config") != canonical(config)) {
     throw Error(fmt::format(
         "{}: the checkpoint was made with {}, but this run has {}: delete the folder to start anew",
-        file.string(), featflow::quoted(stored.metadata("config"), 400), canonical(config)));
+        file.string(), in_quotes(stored.metadata("config"), 400), canonical(config)));
   }
   TrainingState state;
   const auto read = [&](const std::string& name, const std::vector<int64_t>& shape, auto& values) {

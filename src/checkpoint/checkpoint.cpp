@@ -62,7 +62,7 @@ TensorFiles open_shards(const fs::path& folder, const fs::path& index_path) {
     for (const TensorInfo& tensor : file->tensors()) {
       if (!names.contains(tensor.name) && !is_legacy(tensor.name)) {
         throw Error(fmt::format("{}: has tensor {}, which {} does not list there",
-                                file->path().string(), featflow::quoted(tensor.name),
+                                file->path().string(), in_quotes(tensor.name),
                                 index_path.string()));
       }
       tensors.file_of[tensor.name] = file.get();
@@ -70,7 +70,7 @@ TensorFiles open_shards(const fs::path& folder, const fs::path& index_path) {
     for (const std::string& name : names) {
       if (!file->contains(name)) {
         throw Error(fmt::format("{}: has no tensor {}, which {} lists there", file->path().string(),
-                                featflow::quoted(name), index_path.string()));
+                                in_quotes(name), index_path.string()));
       }
     }
   }
@@ -143,14 +143,14 @@ Checkpoint load_checkpoint(const fs::path& folder) {
   for (const auto& [name, file] : tensors.file_of) {
     if (!expected.contains(name) && !is_legacy(name)) {
       throw Error(fmt::format("{}: tensor {} is not part of a {} of {} layers as in config.json",
-                              file->path().string(), featflow::quoted(name),
-                              checkpoint.config.model_type, checkpoint.config.num_hidden_layers));
+                              file->path().string(), in_quotes(name), checkpoint.config.model_type,
+                              checkpoint.config.num_hidden_layers));
     }
   }
   for (const auto& [name, shape] : expected) {
     if (!tensors.file_of.contains(name)) {
       throw Error(fmt::format("{}: tensor {} is missing, config.json asks for it{}",
-                              folder.string(), featflow::quoted(name),
+                              folder.string(), in_quotes(name),
                               name == kHead ? "; should tie_word_embeddings be true?" : ""));
     }
   }

@@ -26,7 +26,7 @@ constexpr int64_t kMaxPositions = int64_t{1} << 40;
 std::string shown(const json& value) {
   if (value.is_object()) return "an object";
   if (value.is_array()) return "a list";
-  return featflow::quoted(value.dump());
+  return in_quotes(value.dump());
 }
 
 /// The keys of one JSON object, with errors that name file and key.
@@ -145,7 +145,7 @@ int64_t ModelConfig::parameter_count() const {
 void ModelConfig::validate(const std::string& where) const {
   if (model_type != "mistral" && model_type != "llama") {
     throw Error(fmt::format("{}: model_type is {}, expected mistral or llama", where,
-                            featflow::quoted(model_type)));
+                            in_quotes(model_type)));
   }
   check_range(where, "vocab_size", vocab_size, 1, kMaxVocabulary);
   check_range(where, "hidden_size", hidden_size, 1, kMaxWidth);

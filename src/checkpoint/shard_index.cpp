@@ -32,7 +32,7 @@ json parse_index(const std::string& text, const std::string& where) {
     if (depth == 1) seen[2].clear();
     const auto key = parsed.get<std::string>();
     if (!seen[static_cast<size_t>(depth)].insert(key).second) {
-      throw Error(fmt::format("{}: {} appears twice", where, featflow::quoted(key)));
+      throw Error(fmt::format("{}: {} appears twice", where, in_quotes(key)));
     }
     return true;
   };
@@ -60,8 +60,8 @@ std::map<std::string, std::set<std::string>> read_shard_index(const fs::path& pa
     if (!shard.is_string() || !is_plain_shard_name(shard.get_ref<const std::string&>())) {
       throw Error(fmt::format(
           "{}: tensor {} is said to be in {}, expected a plain file name ending in .safetensors",
-          where, featflow::quoted(name),
-          shard.is_string() ? featflow::quoted(shard.get_ref<const std::string&>())
+          where, in_quotes(name),
+          shard.is_string() ? in_quotes(shard.get_ref<const std::string&>())
                             : std::string(shard.type_name())));
     }
     names_of_shard[shard.get<std::string>()].insert(name);
@@ -75,15 +75,15 @@ fs::path shard_path(const fs::path& folder, const std::string& shard, const std:
   const fs::path file = code ? fs::path() : fs::canonical(folder / shard, code);
   if (code) {
     throw Error(fmt::format("{}: names shard {}, which cannot be opened: {}", where,
-                            featflow::quoted(shard), code.message()));
+                            in_quotes(shard), code.message()));
   }
   fs::path blobs;
   if (home.parent_path().filename() == "snapshots") {
     blobs = home.parent_path().parent_path() / "blobs";
   }
   if (!is_directly_in(file, home) && !is_directly_in(file, blobs)) {
-    throw Error(fmt::format("{}: shard {} is a link that leaves the folder", where,
-                            featflow::quoted(shard)));
+    throw Error(
+        fmt::format("{}: shard {} is a link that leaves the folder", where, in_quotes(shard)));
   }
   return file;
 }

@@ -11,6 +11,7 @@
 #include "core/process.hpp"
 #include "model/model.hpp"
 #include "storage/files.hpp"
+#include "study/estimates.hpp"
 #include "study/run_folder.hpp"
 #include "study/stages.hpp"
 
@@ -39,20 +40,27 @@ const char* state_name(StageState state) {
 
 void print_plan(const std::vector<StageStatus>& plan, const std::filesystem::path& run) {
   double seconds = 0;
-  int64_t bytes = 0;
+  int64_t bytes = 0, memory = 0;
   log_info(fmt::format("{:<44} {:<8} {:>10}  {}", "stage", "state", "about", "why"));
   for (const StageStatus& status : plan) {
     const bool ready = status.state == StageState::kReady;
     if (!ready) {
       seconds += status.stage->estimated_seconds;
       bytes += status.stage->estimated_bytes;
+      memory = std::max(memory, kProcessMemory + status.stage->estimated_memory);
     }
     log_info(fmt::format("{:<44} {:<8} {:>10}  {}", status.stage->id(), state_name(status.state),
                          ready ? "" : human_seconds(status.stage->estimated_seconds),
                          status.reason));
   }
-  log_info(fmt::format("in all about {}, {} on disk, in {}", human_seconds(seconds),
-                       human_bytes(bytes), run.string()));
+  log_info(fmt::format("in all about {}, {} of memory, {} on disk, in {}", human_seconds(seconds),
+                       human_bytes(memory), human_bytes(bytes), run.string()));
+  if (const int64_t available = available_memory_bytes(); available > 0 && available < memory) {
+    log_warning(
+        fmt::format("{} of memory are available, about {} expected; a smaller "
+                    "matching.tokens or autoencoder.expansion needs less",
+                    human_bytes(available), human_bytes(memory)));
+  }
 }
 
 // Refuses before anything is computed if the disk cannot hold what is to come.
@@ -94,7 +102,8 @@ void run_study(const RunOptions& options, const CommonOptions& common) {
                         {"state", state_name(status.state)},
                         {"reason", status.reason},
                         {"estimated_seconds", status.stage->estimated_seconds},
-                        {"estimated_bytes", status.stage->estimated_bytes}});
+                        {"estimated_bytes", status.stage->estimated_bytes},
+                        {"estimated_memory", kProcessMemory + status.stage->estimated_memory}});
     }
     print_json({{"study", study.name}, {"run", run.string()}, {"stages", stages}});
     return;

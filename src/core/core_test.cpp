@@ -52,10 +52,10 @@ TEST(Utf8, AcceptsExactlyTheWellFormedSequences) {
 }
 
 TEST(Error, QuotedIsOneSafeLine) {
-  EXPECT_EQ(quoted("plain"), "'plain'");
-  EXPECT_EQ(quoted("a\nb\x1b\xff"), "'a\\x0ab\\x1b\\xff'");
-  EXPECT_EQ(quoted(std::string(100, 'x'), 4), "'xxxx…'");
-  EXPECT_TRUE(is_valid_utf8(quoted("abc\xE2\x82\xAC\xE2\x82\xAC", 5)));
+  EXPECT_EQ(in_quotes("plain"), "'plain'");
+  EXPECT_EQ(in_quotes("a\nb\x1b\xff"), "'a\\x0ab\\x1b\\xff'");
+  EXPECT_EQ(in_quotes(std::string(100, 'x'), 4), "'xxxx…'");
+  EXPECT_TRUE(is_valid_utf8(in_quotes("abc\xE2\x82\xAC\xE2\x82\xAC", 5)));
   EXPECT_THROW(FEATFLOW_CHECK(1 == 2, "text"), InternalError);
 }
 
@@ -180,6 +180,7 @@ TEST(Process, HumanUnits) {
   EXPECT_EQ(human_seconds(125), "2 min 5 s");
   EXPECT_EQ(human_seconds(1.5), "1.5 s");
   EXPECT_GT(peak_memory_bytes(), 0);
+  EXPECT_GT(available_memory_bytes(), int64_t{1} << 20);
   EXPECT_GT(free_disk_bytes("/"), 0);
 }
 

@@ -6,7 +6,7 @@
 
 namespace featflow {
 
-std::string quoted(std::string_view text, size_t limit) {
+std::string in_quotes(std::string_view text, size_t limit) {
   std::string out = "'";
   const std::string_view shown = text.substr(0, limit);
   for (size_t i = 0; i < shown.size();) {

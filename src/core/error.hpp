@@ -22,7 +22,7 @@ class InternalError : public std::logic_error {
 
 /// Text from outside, made safe for a one-line message: control characters are escaped, invalid
 /// UTF-8 becomes \xNN, and anything over `limit` bytes is cut with "…". Quotes are added.
-std::string quoted(std::string_view text, size_t limit = 80);
+std::string in_quotes(std::string_view text, size_t limit = 80);
 
 [[noreturn]] void check_failed(const char* file, int line, const char* condition,
                                const std::string& message);

@@ -5,7 +5,10 @@
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <fstream>
+#include <string>
 
 namespace featflow {
 
@@ -23,6 +26,20 @@ int64_t peak_memory_bytes() {
   struct rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+int64_t available_memory_bytes() {
+  int64_t available = -1;
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string line; std::getline(meminfo, line);) {
+    if (line.starts_with("MemAvailable:"))
+      available = 1024 * std::strtoll(line.c_str() + 13, nullptr, 10);
+  }
+  int64_t limit = 0;  // "max" reads as no number
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit && available >= 0) {
+    available = std::min(available, limit);
+  }
+  return available;
 }
 
 int64_t free_disk_bytes(const std::filesystem::path& folder) {

@@ -14,6 +14,8 @@ void tune_allocator();
 bool processor_supported();
 
 int64_t peak_memory_bytes();
+/// What the system or this process's control group can still give; -1 if unknown.
+int64_t available_memory_bytes();
 int64_t free_disk_bytes(const std::filesystem::path& folder);  ///< -1 if unknown.
 std::string processor_name();
 std::string human_bytes(int64_t bytes);     ///< "1.5 GiB"

@@ -57,7 +57,7 @@ Split split_of(const ContentKey& key, const CorpusConfig& config) {
 
 void check_config(const CorpusConfig& config) {
   const auto fail = [&](const std::string& what) {
-    throw Error(fmt::format("corpus {}: {}", featflow::quoted(config.name), what));
+    throw Error(fmt::format("corpus {}: {}", in_quotes(config.name), what));
   };
   if (config.sources.empty()) fail("no sources, expected at least one file, folder or glob");
   if (config.text_key.empty()) fail("text_key is empty, expected a key of the JSONL lines");
@@ -149,8 +149,8 @@ void check_not_empty(const CorpusConfig& config, const CorpusStatistics& statist
   if (documents == 0) {
     throw Error(fmt::format(
         "corpus {}: 0 documents after reading {} from {} files ({} blank, {} over max_bytes = {})",
-        featflow::quoted(config.name), statistics.documents_read, statistics.files,
-        statistics.blank, statistics.over_limit, config.max_bytes));
+        in_quotes(config.name), statistics.documents_read, statistics.files, statistics.blank,
+        statistics.over_limit, config.max_bytes));
   }
   for (const Split split : kSplits) {
     const double share = split == Split::kValidation ? config.validation_share
@@ -161,7 +161,7 @@ void check_not_empty(const CorpusConfig& config, const CorpusStatistics& statist
       throw Error(fmt::format(
           "corpus {}: the {} split is empty: its share of {} documents is {:.3g}: add text, cut it "
           "into smaller documents, or raise the share",
-          featflow::quoted(config.name), split_name(split), documents, share));
+          in_quotes(config.name), split_name(split), documents, share));
     }
   }
 }
@@ -273,7 +273,7 @@ CorpusStatistics load_corpus_statistics(const fs::path& corpus_folder) {
     return statistics;
   } catch (const nlohmann::json::exception& error) {
     throw Error(fmt::format("{}: not a corpus description: {}", file.string(),
-                            featflow::quoted(error.what(), 160)));
+                            in_quotes(error.what(), 160)));
   }
 }
 

@@ -29,10 +29,9 @@ class TextExtractor : public nlohmann::json_sax<nlohmann::json> {
 
   void finish() {
     if (!problem.empty() || found_) return;
-    problem = fmt::format("no key {}", featflow::quoted(text_key_));
+    problem = fmt::format("no key {}", in_quotes(text_key_));
     for (size_t i = 0; i < keys_.size(); ++i) {
-      problem +=
-          fmt::format("{}{}", i == 0 ? "; the line has " : ", ", featflow::quoted(keys_[i], 40));
+      problem += fmt::format("{}{}", i == 0 ? "; the line has " : ", ", in_quotes(keys_[i], 40));
     }
     problem += keys_.empty() ? " in an empty object" : ": set text_key";
   }
@@ -45,7 +44,7 @@ class TextExtractor : public nlohmann::json_sax<nlohmann::json> {
   bool binary(binary_t&) override { return scalar("binary data"); }
   bool string(string_t& value) override {
     if (!at_text_) return depth_ > 0 || fail("a string, expected an object");
-    if (found_) return fail(fmt::format("key {} stands twice", featflow::quoted(text_key_)));
+    if (found_) return fail(fmt::format("key {} stands twice", in_quotes(text_key_)));
     text = std::move(value);
     found_ = true;
     return true;
@@ -63,8 +62,8 @@ class TextExtractor : public nlohmann::json_sax<nlohmann::json> {
   bool end_array() override { return leave(); }
   bool parse_error(std::size_t position, const std::string& last_token,
                    const nlohmann::json::exception&) override {
-    return fail(fmt::format("not valid JSON at byte {}, near {}", position,
-                            featflow::quoted(last_token, 40)));
+    return fail(
+        fmt::format("not valid JSON at byte {}, near {}", position, in_quotes(last_token, 40)));
   }
 
  private:
@@ -75,15 +74,13 @@ class TextExtractor : public nlohmann::json_sax<nlohmann::json> {
   bool scalar(const char* what) {
     if (depth_ == 0) return fail(fmt::format("{}, expected an object", what));
     if (at_text_) {
-      return fail(
-          fmt::format("key {} is {}, expected a string", featflow::quoted(text_key_), what));
+      return fail(fmt::format("key {} is {}, expected a string", in_quotes(text_key_), what));
     }
     return true;
   }
   bool enter(const char* what) {
     if (at_text_) {
-      return fail(
-          fmt::format("key {} is {}, expected a string", featflow::quoted(text_key_), what));
+      return fail(fmt::format("key {} is {}, expected a string", in_quotes(text_key_), what));
     }
     if (++depth_ > kMaxDepth) return fail(fmt::format("nested over {} deep", kMaxDepth));
     return true;
@@ -155,7 +152,7 @@ void for_each_jsonl_document(ByteSource& source, const std::string& where,
     if (!extractor.problem.empty()) {
       throw Error(fmt::format("{}:{}: {} (one JSON object with a string {} a line is expected)",
                               where, lines.line_number(), extractor.problem,
-                              featflow::quoted(options.text_key)));
+                              in_quotes(options.text_key)));
     }
     Document document = normalized(std::move(extractor.text));
     document.repaired |= !valid;

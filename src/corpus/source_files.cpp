@@ -83,11 +83,11 @@ std::vector<fs::path> source_files(const std::vector<std::string>& sources, cons
     } else if (is_pattern(source)) {
       found = matches(base, source);
     } else {
-      throw Error(fmt::format("{}: no such file or folder (source {})", path.string(),
-                              featflow::quoted(source)));
+      throw Error(
+          fmt::format("{}: no such file or folder (source {})", path.string(), in_quotes(source)));
     }
     if (found.empty()) {
-      throw Error(fmt::format("source {}: no file matches (looked in {})", featflow::quoted(source),
+      throw Error(fmt::format("source {}: no file matches (looked in {})", in_quotes(source),
                               fs::absolute(base.empty() ? fs::path(".") : base).string()));
     }
     files.insert(files.end(), found.begin(), found.end());

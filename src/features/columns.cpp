@@ -38,18 +38,17 @@ std::vector<uint8_t> rows_of_corpora(const FeatureActivations& activations,
     throw Error(
         fmt::format("feature activations of model {}: rows carry no corpus, but rows of "
                     "chosen corpora were asked for (harvest them again with corpora)",
-                    featflow::quoted(activations.model)));
+                    in_quotes(activations.model)));
   }
   std::vector<uint8_t> wanted(activations.corpus_names.size(), 0);
   for (const std::string& name : names) {
     const auto found =
         std::find(activations.corpus_names.begin(), activations.corpus_names.end(), name);
     if (found == activations.corpus_names.end()) {
-      throw Error(
-          fmt::format("feature activations of model {}: no rows of corpus {}; there are {} "
-                      "corpora",
-                      featflow::quoted(activations.model), featflow::quoted(name),
-                      activations.corpus_names.size()));
+      throw Error(fmt::format(
+          "feature activations of model {}: no rows of corpus {}; there are {} "
+          "corpora",
+          in_quotes(activations.model), in_quotes(name), activations.corpus_names.size()));
     }
     wanted[static_cast<size_t>(found - activations.corpus_names.begin())] = 1;
   }

@@ -43,8 +43,8 @@ void require_same_rows(const FeatureActivations& a, const FeatureActivations& b)
   throw Error(
       fmt::format("matching {} with {}: {} rows of text {} against {} rows of text {}; both "
                   "must be encoded on the same tokens",
-                  featflow::quoted(a.model), featflow::quoted(b.model), a.rows.rows(),
-                  featflow::quoted(a.corpus), b.rows.rows(), featflow::quoted(b.corpus)));
+                  in_quotes(a.model), in_quotes(b.model), a.rows.rows(), in_quotes(a.corpus),
+                  b.rows.rows(), in_quotes(b.corpus)));
 }
 
 std::vector<double> inverse_deviations(const FeatureStatistics& statistics) {

@@ -47,13 +47,13 @@ TokenSet token_set_of_pattern(int64_t vocab_size,
     }
   } catch (const std::regex_error& error) {
     throw Error(fmt::format("token set: {} is not a regular expression (ECMAScript): {}",
-                            featflow::quoted(pattern), error.what()));
+                            in_quotes(pattern), error.what()));
   }
   if (set.strings.empty()) {
     throw Error(
         fmt::format("token set: {} matches the whole text of none of {} tokens (the space "
                     "before a word belongs to its token)",
-                    featflow::quoted(pattern), vocab_size));
+                    in_quotes(pattern), vocab_size));
   }
   return set;
 }
@@ -81,7 +81,7 @@ TokenSetRows find_token_set(const TokenSet& set, std::span<const int32_t> stream
       throw Error(
           fmt::format("token set {}: row {} stands at token {} of a text of {} tokens (the "
                       "activations come from another text)",
-                      featflow::quoted(set.label), row, position, stream.size()));
+                      in_quotes(set.label), row, position, stream.size()));
     }
     const int32_t id = stream[position];
     const auto count = counts.find(id);

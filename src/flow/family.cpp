@@ -14,7 +14,7 @@ Family::Family(std::vector<FamilyModel> models) {
   std::map<std::string, int> given;
   for (size_t i = 0; i < models.size(); ++i) {
     const FamilyModel& model = models[i];
-    const std::string where = "family: model " + featflow::quoted(model.name);
+    const std::string where = "family: model " + in_quotes(model.name);
     if (!given.emplace(model.name, static_cast<int>(i)).second) {
       throw Error(where + " appears twice, names must differ");
     }
@@ -35,7 +35,7 @@ Family::Family(std::vector<FamilyModel> models) {
       if (!given.contains(parent)) {
         throw Error(
             fmt::format("family: model {} has the parent {}, which is no model of the family",
-                        featflow::quoted(model.name), featflow::quoted(parent)));
+                        in_quotes(model.name), in_quotes(parent)));
       }
     }
   }
@@ -53,7 +53,7 @@ Family::Family(std::vector<FamilyModel> models) {
         return !placed.contains(model.name);
       });
       throw Error(fmt::format("family: model {} descends from itself, expected no cycle",
-                              featflow::quoted(stuck->name)));
+                              in_quotes(stuck->name)));
     }
     placed.emplace(ready->name, size());
     std::vector<int> parents;

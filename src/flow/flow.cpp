@@ -72,9 +72,8 @@ class FlowBuilder {
         throw Error(fmt::format(
             "flow: matches of {} and {} count {} rows of text {}, others {} "
             "rows of text {}; expected the same rows for the whole family",
-            featflow::quoted(family.name(ancestor)), featflow::quoted(family.name(descendant)),
-            pair.row_count, featflow::quoted(pair.corpus), first_->row_count,
-            featflow::quoted(first_->corpus)));
+            in_quotes(family.name(ancestor)), in_quotes(family.name(descendant)), pair.row_count,
+            in_quotes(pair.corpus), first_->row_count, in_quotes(first_->corpus)));
       }
       floor_ = std::max(floor_, pair.floor);
       matches_.emplace(ModelPair(ancestor, descendant), &pair);
@@ -181,13 +180,13 @@ class FlowBuilder {
       throw Error(
           fmt::format("flow: no matches of {} with its descendant {}; expected those of "
                       "every model with all its ancestors",
-                      featflow::quoted(a), featflow::quoted(b)));
+                      in_quotes(a), in_quotes(b)));
     }
     const Matches& result = *found->second;
     if (result.a.model != a || result.b.model != b) {
       throw Error(fmt::format("flow: the matches given for {} and {} are those of {} and {}",
-                              featflow::quoted(a), featflow::quoted(b),
-                              featflow::quoted(result.a.model), featflow::quoted(result.b.model)));
+                              in_quotes(a), in_quotes(b), in_quotes(result.a.model),
+                              in_quotes(result.b.model)));
     }
     return result;
   }
@@ -201,7 +200,7 @@ class FlowBuilder {
     throw Error(
         fmt::format("flow: the matches of {} come from different feature activations; "
                     "match all pairs again from the same files",
-                    featflow::quoted(family_.name(model))));
+                    in_quotes(family_.name(model))));
   }
 
   const Links& links(int ancestor, int descendant) const {

@@ -46,11 +46,10 @@ std::vector<FeaturePair> read_pairs(const SafetensorsFile& file, const std::stri
   std::vector<FeaturePair> pairs(a.size());
   for (size_t i = 0; i < pairs.size(); ++i) {
     if (a[i] < 0 || a[i] >= m_a || b[i] < 0 || b[i] >= m_b || !(r[i] >= -1 && r[i] <= 1)) {
-      throw Error(
-          fmt::format("{}: {}: pair {} is ({}, {}, {}), expected features below {} and {} "
-                      "and a correlation between -1 and 1",
-                      file.path().string(), featflow::quoted(prefix + "feature_a"), i, a[i], b[i],
-                      r[i], m_a, m_b));
+      throw Error(fmt::format(
+          "{}: {}: pair {} is ({}, {}, {}), expected features below {} and {} "
+          "and a correlation between -1 and 1",
+          file.path().string(), in_quotes(prefix + "feature_a"), i, a[i], b[i], r[i], m_a, m_b));
     }
     pairs[i] = {a[i], b[i], r[i]};
   }
@@ -84,7 +83,7 @@ Json parse_metadata(const SafetensorsFile& file, const std::string& key) {
     return Json::parse(file.metadata(key));
   } catch (const Json::exception&) {
     throw Error(fmt::format("{}: metadata {} is {}, which is not JSON", file.path().string(),
-                            featflow::quoted(key), featflow::quoted(file.metadata(key))));
+                            in_quotes(key), in_quotes(file.metadata(key))));
   }
 }
 
@@ -133,11 +132,10 @@ std::vector<double> standard_thresholds() {
 std::vector<FeaturePair> measurable_pairs(const Matches& matches, double threshold,
                                           const MeasurableLimits& limits) {
   if (threshold < matches.floor) {
-    throw Error(
-        fmt::format("matches of {} and {}: threshold {} asked for, but only pairs with a "
-                    "correlation of at least {} were kept (match again with a lower floor)",
-                    featflow::quoted(matches.a.model), featflow::quoted(matches.b.model), threshold,
-                    matches.floor));
+    throw Error(fmt::format(
+        "matches of {} and {}: threshold {} asked for, but only pairs with a "
+        "correlation of at least {} were kept (match again with a lower floor)",
+        in_quotes(matches.a.model), in_quotes(matches.b.model), threshold, matches.floor));
   }
   const auto usable_a = measurable(matches.a.active_tokens, matches.a.active_documents, limits);
   const auto usable_b = measurable(matches.b.active_tokens, matches.b.active_documents, limits);
@@ -211,11 +209,11 @@ Matches load_matches(const std::filesystem::path& folder_or_file) {
   const Json rows = parse_metadata(file, "rows");
   const Json floor = parse_metadata(file, "floor");
   if (!corpora.is_array() || !rows.is_number_integer() || !floor.is_number()) {
-    throw Error(fmt::format(
-        "{}: metadata corpora, rows, floor are {}, {}, {}; expected a list, an "
-        "integer and a number",
-        file.path().string(), featflow::quoted(file.metadata("corpora")),
-        featflow::quoted(file.metadata("rows")), featflow::quoted(file.metadata("floor"))));
+    throw Error(
+        fmt::format("{}: metadata corpora, rows, floor are {}, {}, {}; expected a list, an "
+                    "integer and a number",
+                    file.path().string(), in_quotes(file.metadata("corpora")),
+                    in_quotes(file.metadata("rows")), in_quotes(file.metadata("floor"))));
   }
   for (const Json& corpus : corpora) {
     if (corpus.is_string()) matches.corpora.push_back(corpus.get<std::string>());

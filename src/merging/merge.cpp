@@ -53,7 +53,7 @@ std::optional<std::string> config_difference(const ModelConfig& a, const ModelCo
 
 void require_mergeable(const Checkpoint& a, const Checkpoint& b, const ParentNames& names) {
   const std::string where =
-      fmt::format("merging {} with {}", featflow::quoted(names.a), featflow::quoted(names.b));
+      fmt::format("merging {} with {}", in_quotes(names.a), in_quotes(names.b));
   const std::optional<std::string> difference = config_difference(a.config, b.config);
   std::string cause = "; are the weights those of the config?";
   if (difference) {
@@ -66,17 +66,16 @@ void require_mergeable(const Checkpoint& a, const Checkpoint& b, const ParentNam
                               const std::string& name, const Tensor& tensor) {
     if (other.contains(name)) return;
     throw Error(fmt::format("{}: {} has no tensor {}, {} in the other model{}", where,
-                            featflow::quoted(other_name), featflow::quoted(name),
-                            shape_text(tensor), cause));
+                            in_quotes(other_name), in_quotes(name), shape_text(tensor), cause));
   };
 
   for (const auto& [name, tensor] : a.tensors) {
     require_in(b.tensors, names.b, name, tensor);
     const Tensor& other = b.tensors.at(name);
     if (tensor.shape == other.shape) continue;
-    throw Error(fmt::format("{}: tensor {} is {} in {} and {} in {}{}", where,
-                            featflow::quoted(name), shape_text(tensor), featflow::quoted(names.a),
-                            shape_text(other), featflow::quoted(names.b), cause));
+    throw Error(fmt::format("{}: tensor {} is {} in {} and {} in {}{}", where, in_quotes(name),
+                            shape_text(tensor), in_quotes(names.a), shape_text(other),
+                            in_quotes(names.b), cause));
   }
   for (const auto& [name, tensor] : b.tensors) require_in(a.tensors, names.a, name, tensor);
   if (difference) throw Error(where + cause);  // equal shapes, another meaning
@@ -111,7 +110,7 @@ MergeMethod parse_merge_method(std::string_view text, const std::string& where) 
     known += (known.empty() ? "" : ", ") + std::string(merge_method_name(method));
   }
   throw Error(fmt::format("{}: {} is not a merge method; did you mean \"{}\"? Methods: {}", where,
-                          quoted(text), merge_method_name(nearest), known));
+                          in_quotes(text), merge_method_name(nearest), known));
 }
 
 nlohmann::ordered_json to_json(const std::vector<TensorReport>& reports) {
@@ -177,11 +176,11 @@ Merger::Merger(const Checkpoint& a, const Checkpoint& b, MergeMethod method, Par
     pair.norm_a = std::sqrt(totals[i].aa);
     pair.norm_b = std::sqrt(totals[i].bb);
     if (!std::isfinite(pair.norm_a) || !std::isfinite(pair.norm_b)) {
-      throw Error(fmt::format(
-          "merging {} with {}: tensor {} of {} holds NaN or infinity; has its "
-          "training diverged?",
-          featflow::quoted(names.a), featflow::quoted(names.b), featflow::quoted(pair.name),
-          featflow::quoted(std::isfinite(pair.norm_a) ? names.b : names.a)));
+      throw Error(
+          fmt::format("merging {} with {}: tensor {} of {} holds NaN or infinity; has its "
+                      "training diverged?",
+                      in_quotes(names.a), in_quotes(names.b), in_quotes(pair.name),
+                      in_quotes(std::isfinite(pair.norm_a) ? names.b : names.a)));
     }
     const auto length = [](double norm) { return norm > kSmallestNorm ? norm : 1; };
     pair.cosine = totals[i].ab / (length(pair.norm_a) * length(pair.norm_b));
@@ -269,21 +268,21 @@ void require_same_tokenizer(const std::filesystem::path& folder_a,
     log_warning(
         fmt::format("neither {} nor {} has a tokenizer.model: whether their vocabularies "
                     "are the same cannot be told",
-                    featflow::quoted(folder_a.string()), featflow::quoted(folder_b.string())));
+                    in_quotes(folder_a.string()), in_quotes(folder_b.string())));
     return;
   }
   if (in_a != in_b) {
     throw Error(
         fmt::format("{}: no such file, but {} exists; models to be merged must share one "
                     "tokenizer: copy it if they do",
-                    featflow::quoted((in_a ? file_b : file_a).string()),
-                    featflow::quoted((in_a ? file_a : file_b).string())));
+                    in_quotes((in_a ? file_b : file_a).string()),
+                    in_quotes((in_a ? file_a : file_b).string())));
   }
   if (read_file(file_a) != read_file(file_b)) {
     throw Error(
         fmt::format("{} and {} differ: the same token id means different text in the two "
                     "models; merge only models trained with one tokenizer",
-                    featflow::quoted(file_a.string()), featflow::quoted(file_b.string())));
+                    in_quotes(file_a.string()), in_quotes(file_b.string())));
   }
 }
 

@@ -93,8 +93,7 @@ class ScoreLog {
       const std::string_view line = std::string_view(content).substr(begin, end - begin);
       if (begin == 0) {
         if (line == header) continue;
-        log_info(fmt::format("{} is of another sweep: starting afresh",
-                             featflow::quoted(path_.string())));
+        log_info(fmt::format("{} is of another sweep: starting afresh", in_quotes(path_.string())));
         return 0;
       }
       try {
@@ -112,7 +111,7 @@ class ScoreLog {
   void check(const DocumentScores& scores, std::vector<int64_t>& predicted,
              const std::string& model, const std::string& text) const {
     const std::string where =
-        fmt::format("sweep: {} on the validation text of {}", model, featflow::quoted(text));
+        fmt::format("sweep: {} on the validation text of {}", model, in_quotes(text));
     FEATFLOW_CHECK(scores.correct.size() == scores.predicted.size() &&
                        scores.loss.size() == scores.predicted.size(),
                    where + ": one count, one number correct and one loss per document");
@@ -135,7 +134,7 @@ class ScoreLog {
       throw Error(
           fmt::format("{}: other documents than the models before it had; if the text was "
                       "changed since the sweep began, delete {}",
-                      where, featflow::quoted(path_.string())));
+                      where, in_quotes(path_.string())));
     }
   }
 
@@ -270,8 +269,8 @@ SweepResult sweep(const Checkpoint& a, const Checkpoint& b, const Checkpoint* ba
     throw Error(
         fmt::format("sweep: {} has a vocabulary of {} tokens, {} one of {}; they cannot be "
                     "compared on the same tokens",
-                    featflow::quoted(config.base_name), base->config.vocab_size,
-                    featflow::quoted(config.names.a), a.config.vocab_size));
+                    in_quotes(config.base_name), base->config.vocab_size, in_quotes(config.names.a),
+                    a.config.vocab_size));
   }
   const Merger merger(a, b, config.method, config.names);
   log_info(fmt::format("{} sweep in {} steps: {}", merge_method_name(config.method), config.steps,

@@ -60,7 +60,7 @@ int64_t tap_width(const ModelConfig& config, const std::string& name) {
   throw Error(
       fmt::format("tap {}: there is no such tap; this model has blocks.L.mlp.hook_post, "
                   "blocks.L.hook_mlp_out and blocks.L.hook_resid_post with L from 0 to {}",
-                  featflow::quoted(name), config.num_hidden_layers - 1));
+                  in_quotes(name), config.num_hidden_layers - 1));
 }
 
 std::vector<float> Model::logits(std::span<const int32_t> ids, int64_t batch, int64_t time,

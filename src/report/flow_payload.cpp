@@ -134,7 +134,7 @@ FlowPayload::FlowPayload(const std::filesystem::path& file)
     limits();
   } catch (const Json::exception& reason) {
     throw Error(fmt::format("{}: not the file that its stage writes: {}", file.string(),
-                            featflow::quoted(reason.what(), 160)));
+                            in_quotes(reason.what(), 160)));
   }
 }
 
@@ -163,7 +163,7 @@ std::vector<EdgeClasses> FlowPayload::classes_of(const std::string& model,
           throw Error(
               fmt::format("{}: feature {} of {} among the {} ones, but it has {} features; "
                           "was the flow computed from other activations?",
-                          file_.string(), feature, featflow::quoted(model), list, feature_count));
+                          file_.string(), feature, in_quotes(model), list, feature_count));
         }
         classes.classes[static_cast<size_t>(feature)] = letter;
       }

@@ -22,7 +22,7 @@ struct Step {
 
 [[noreturn]] void malformed(const std::filesystem::path& file, const std::exception& reason) {
   throw Error(fmt::format("{}: not the file that its stage writes: {}", file.string(),
-                          featflow::quoted(reason.what(), 160)));
+                          in_quotes(reason.what(), 160)));
 }
 
 }  // namespace
@@ -60,7 +60,7 @@ Json training_curves(const std::filesystem::path& metrics, size_t points) {
       }
     } catch (const Json::exception& reason) {
       throw Error(fmt::format("{}, line {}: not a line of training metrics: {}", metrics.string(),
-                              number, featflow::quoted(reason.what(), 160)));
+                              number, in_quotes(reason.what(), 160)));
     }
   }
 

@@ -33,7 +33,7 @@ int model_index(const ReportInputs& inputs, const std::string& name, const std::
     if (inputs.models[i].name == name) return static_cast<int>(i);
   }
   throw Error(fmt::format("{}: the model {} is not in this report; was the study changed since?",
-                          where, featflow::quoted(name)));
+                          where, in_quotes(name)));
 }
 
 /// Everything about a model but its features.
@@ -266,7 +266,7 @@ void write_report(const ReportInputs& inputs, const std::filesystem::path& html)
   std::set<std::string> names;
   for (const ReportModel& model : inputs.models) {
     if (!names.insert(model.name).second) {
-      throw Error(fmt::format("report: two models are called {}", featflow::quoted(model.name)));
+      throw Error(fmt::format("report: two models are called {}", in_quotes(model.name)));
     }
   }
   ReportInputs fitting = inputs;

@@ -64,7 +64,7 @@ std::optional<ArtifactIdentity> read_identity(const fs::path& file) {
     throw Error(fmt::format(
         "{}: its fingerprint {} is not that of its content, {}: changed by hand or by another "
         "version; {}",
-        file.string(), featflow::quoted(fingerprint), identity.fingerprint(), advice));
+        file.string(), in_quotes(fingerprint), identity.fingerprint(), advice));
   }
   return identity;
 }

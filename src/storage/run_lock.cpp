@@ -46,7 +46,7 @@ RunLock::RunLock(const fs::path& run_folder) {
       holder.resize(std::min(holder.find('\n'), holder.size()));
       throw Error(fmt::format("{}: the run is in use by {}; wait for it or stop it",
                               run_folder.string(),
-                              holder.empty() ? "another process" : featflow::quoted(holder, 300)));
+                              holder.empty() ? "another process" : in_quotes(holder, 300)));
     }
     const std::string holder = describe_this_process();
     if (::ftruncate(descriptor_, 0) != 0 || ::pwrite(descriptor_, holder.data(), holder.size(),

@@ -88,8 +88,7 @@ void check_shape(const TensorInfo& tensor, const std::vector<int64_t>& shape,
       });
   if (!matches) {
     throw Error(fmt::format("{}: tensor {} has shape {}, expected {}", path.string(),
-                            featflow::quoted(tensor.name), shape_text(tensor.shape),
-                            shape_text(shape)));
+                            in_quotes(tensor.name), shape_text(tensor.shape), shape_text(shape)));
   }
 }
 
@@ -168,7 +167,7 @@ const std::string& SafetensorsFile::metadata(const std::string& key) const {
   const auto entry = metadata().find(key);
   if (entry == metadata().end()) {
     throw Error(fmt::format("{}: has no metadata {}, expected it from a file of this kind",
-                            path().string(), featflow::quoted(key)));
+                            path().string(), in_quotes(key)));
   }
   return entry->second;
 }
@@ -182,9 +181,9 @@ const TensorInfo& SafetensorsFile::info(std::string_view name) const {
     const size_t distance = edit_distance(name.substr(0, 200), candidate.substr(0, 200));
     if (distance >= nearest) continue;
     nearest = distance;
-    hint = "; the nearest name is " + featflow::quoted(candidate);
+    hint = "; the nearest name is " + in_quotes(candidate);
   }
-  throw Error(fmt::format("{}: has no tensor {}{}", path().string(), featflow::quoted(name), hint));
+  throw Error(fmt::format("{}: has no tensor {}{}", path().string(), in_quotes(name), hint));
 }
 
 std::span<const std::byte> SafetensorsFile::bytes(std::string_view name) const {
@@ -198,9 +197,8 @@ std::vector<T> SafetensorsFile::read(std::string_view name,
                                      const std::vector<int64_t>& shape) const {
   const TensorInfo& tensor = info(name);
   if (tensor.dtype != dtype_of<T>()) {
-    throw Error(fmt::format("{}: tensor {} is {}, expected {}", path().string(),
-                            featflow::quoted(name), dtype_name(tensor.dtype),
-                            dtype_name(dtype_of<T>())));
+    throw Error(fmt::format("{}: tensor {} is {}, expected {}", path().string(), in_quotes(name),
+                            dtype_name(tensor.dtype), dtype_name(dtype_of<T>())));
   }
   check_shape(tensor, shape, path());
   const std::span<const std::byte> source = bytes(name);
@@ -227,7 +225,7 @@ std::vector<float> SafetensorsFile::read_float(std::string_view name,
       return out;
     default:
       throw Error(fmt::format("{}: tensor {} is {}, expected F32, F64, F16 or BF16",
-                              path().string(), featflow::quoted(name), dtype_name(tensor.dtype)));
+                              path().string(), in_quotes(name), dtype_name(tensor.dtype)));
   }
 }
 
@@ -259,7 +257,7 @@ void write_safetensors(const fs::path& path, const std::vector<TensorView>& tens
     FEATFLOW_CHECK(tensor.name != "__metadata__", "not a tensor name");
     FEATFLOW_CHECK(
         tensor_byte_count(tensor.dtype, tensor.shape, path.string()) == tensor.data.size(),
-        "shape and data of " + featflow::quoted(tensor.name) + " differ in size");
+        "shape and data of " + in_quotes(tensor.name) + " differ in size");
     ordered.push_back(&tensor);
   }
   std::ranges::sort(ordered, [](const TensorView* a, const TensorView* b) {

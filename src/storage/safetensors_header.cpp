@@ -63,7 +63,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     unexpected(fmt::format("the number {}", value));
   }
   bool number_float(number_float_t, const string_t& text) override {
-    unexpected("the number " + featflow::quoted(text));
+    unexpected("the number " + in_quotes(text));
   }
   bool binary(binary_t&) override { unexpected("binary data"); }
 
@@ -94,12 +94,12 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
       if (row == kDTypes.end()) {
         std::vector<std::string_view> names;
         for (const DTypeRow& known : kDTypes) names.push_back(known.name);
-        fail(fmt::format("dtype {} is unknown; supported are {}", featflow::quoted(value),
+        fail(fmt::format("dtype {} is unknown; supported are {}", in_quotes(value),
                          fmt::join(names, ", ")));
       }
       tensor_.dtype = row->dtype;
     } else {
-      unexpected("the string " + featflow::quoted(value));
+      unexpected("the string " + in_quotes(value));
     }
     return true;
   }
@@ -124,12 +124,12 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (level_ == Level::kTensor) {
       const auto field = std::ranges::find(kFields, value);
       if (field == kFields.end()) {
-        fail(fmt::format("unknown field {}; expected {}", featflow::quoted(value),
+        fail(fmt::format("unknown field {}; expected {}", in_quotes(value),
                          fmt::join(kFields, ", ")));
       }
       field_ = static_cast<size_t>(field - kFields.begin());
       if (std::exchange(fields_seen_[field_], true)) {
-        fail(fmt::format("field {} appears twice", featflow::quoted(value)));
+        fail(fmt::format("field {} appears twice", in_quotes(value)));
       }
       return true;
     }
@@ -138,8 +138,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
                            : is_tensor                ? tensors.contains(value)
                                                       : std::exchange(metadata_seen_, true);
     if (duplicate) {
-      throw Error(
-          fmt::format("{}: key {} appears twice in the header", where_, featflow::quoted(value)));
+      throw Error(fmt::format("{}: key {} appears twice in the header", where_, in_quotes(value)));
     }
     if (is_tensor && tensors.size() == kMaxTensors) {
       throw Error(fmt::format("{}: the header has more than {} tensors", where_, kMaxTensors));
@@ -182,7 +181,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   bool parse_error(std::size_t position, const std::string& last_token,
                    const nlohmann::json::exception&) override {
     throw Error(fmt::format("{}: the header is not valid JSON at byte {}, near {}", where_,
-                            position, featflow::quoted(last_token)));
+                            position, in_quotes(last_token)));
   }
 
  private:
@@ -192,7 +191,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   static constexpr size_t kDTypeField = 0, kShapeField = 1, kOffsetsField = 2;
 
   [[noreturn]] void fail(const std::string& rule) const {
-    throw Error(fmt::format("{}: tensor {}: {}", where_, featflow::quoted(key_), rule));
+    throw Error(fmt::format("{}: tensor {}: {}", where_, in_quotes(key_), rule));
   }
 
   /// A value of a type that may not stand here.
@@ -207,10 +206,10 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
                          what));
       case Level::kMetadata:
         throw Error(fmt::format("{}: __metadata__ key {} is {}, expected a string", where_,
-                                featflow::quoted(key_), what));
+                                in_quotes(key_), what));
       case Level::kRoot:
-        throw Error(fmt::format("{}: key {} is {}, expected an object", where_,
-                                featflow::quoted(key_), what));
+        throw Error(
+            fmt::format("{}: key {} is {}, expected an object", where_, in_quotes(key_), what));
       default:
         throw Error(fmt::format("{}: the header is {}, expected an object", where_, what));
     }
@@ -231,8 +230,7 @@ void check_tiling(const std::vector<TensorInfo>& tensors, uint64_t buffer_bytes,
                   const std::string& where) {
   uint64_t expected_begin = 0;
   for (const TensorInfo& tensor : tensors) {
-    const std::string tensor_where =
-        fmt::format("{}: tensor {}", where, featflow::quoted(tensor.name));
+    const std::string tensor_where = fmt::format("{}: tensor {}", where, in_quotes(tensor.name));
     if (tensor.end < tensor.begin) {
       throw Error(fmt::format("{}: ends at byte {} before it begins at {}", tensor_where,
                               tensor.end, tensor.begin));
@@ -306,7 +304,7 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
                               header_bytes);
   if (!text.starts_with('{')) {
     throw Error(fmt::format("{}: the header begins with {}, expected '{{'", where,
-                            featflow::quoted(text.substr(0, 1))));
+                            in_quotes(text.substr(0, 1))));
   }
   // nlohmann/json takes a NUL for the end of its input.
   if (text.find('\0') != std::string_view::npos || !is_valid_utf8(text)) {

@@ -11,8 +11,8 @@
 #include "core/rng.hpp"
 #include "storage/files.hpp"
 #include "study/canonical.hpp"
+#include "study/estimates.hpp"
 #include "study/stages.hpp"
-#include "study/throughput.hpp"
 
 namespace featflow {
 namespace {
@@ -87,6 +87,8 @@ void add_training(const Study& study, const AutoencoderName& which, StageGraph& 
   stage.estimated_seconds =
       autoencoder_seconds(n, n * settings.training.expansion, settings.tokens);
   stage.estimated_bytes = 8 * n * n * settings.training.expansion * 4;  // with its checkpoint
+  stage.estimated_memory = autoencoder_memory(n, n * settings.training.expansion,
+                                              settings.block_size * settings.batch_blocks);
   stage.run = [&study, which, settings, seed](const StageContext& context) {
     const auto source = activation_source(study, context, which.model, "train", settings.tokens,
                                           derive_seed(seed, "blocks"));
@@ -159,6 +161,8 @@ void add_activations(const Study& study, const std::string& model, StageGraph& g
       encoding_seconds(n, n * study.autoencoder.training.expansion, study.matching.tokens) +
       forward_seconds(study.architecture, study.matching.tokens);
   stage.estimated_bytes = study.matching.tokens * (40 * 6 + 20);  // about 40 active features a row
+  stage.estimated_memory = activations_memory(std::min(study.matching.tokens, kShardRows)) +
+                           8 * n * n * study.autoencoder.training.expansion;
   stage.run = [&study, model](const StageContext& context) {
     HarvestConfig config;
     config.tap = study.autoencoder.tap;

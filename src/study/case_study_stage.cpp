@@ -5,9 +5,11 @@
 #include "activations/matching_text.hpp"
 #include "features/case_study.hpp"
 #include "storage/files.hpp"
+#include "study/estimates.hpp"
 #include "study/stages.hpp"
 
 namespace featflow {
+
 using nlohmann::json;
 
 // The paper's Section 4.2 for each hypothesis of the study.
@@ -30,6 +32,7 @@ void add_case_study_stage(const Study& study, StageGraph& graph) {
       {"edges",
        edges}}.dump();
   stage.estimated_seconds = 5;
+  stage.estimated_memory = 2 * std::ssize(study.models) * activations_memory(study.matching.tokens);
   stage.run = [&study](const StageContext& context) {
     const MatchingText text = load_matching_text(context.input("matching_text/matching_text"));
     const Tokenizer tokenizer = Tokenizer::load(context.input("tokenizer/tokenizer"));

@@ -9,6 +9,7 @@
 #include "matching/matches.hpp"
 #include "matching/null.hpp"
 #include "storage/files.hpp"
+#include "study/estimates.hpp"
 #include "study/stages.hpp"
 
 namespace featflow {
@@ -82,8 +83,12 @@ void add_pair(const Study& study, const std::string& a, const std::string& b, St
   if (edge) config.update({{"permutations", study.matching.permutations}, {"seed", seed}});
   stage.config = config.dump();
   stage.inputs = {"activations/" + a, "activations/" + b};
-  stage.estimated_seconds = 2e-6 * static_cast<double>(study.matching.tokens) * (edge ? 3 : 2);
+  stage.estimated_seconds = 3.5e-6 * static_cast<double>(study.matching.tokens) * (edge ? 3 : 2);
   stage.estimated_bytes = 10 << 20;
+  stage.estimated_memory =  // both sides and their mapped files; a copy and a transpose
+      5 * activations_memory(study.matching.tokens) +
+      std::min(activations_memory(study.matching.tokens),
+               parse_bytes(study.matching.memory, "matching.memory"));
   stage.run = [&study, a, b, edge, both, seed](const StageContext& context) {
     const FeatureActivations rows_a = load_feature_activations(context.input("activations/" + a));
     const FeatureActivations rows_b = load_feature_activations(context.input("activations/" + b));

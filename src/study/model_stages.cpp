@@ -13,8 +13,8 @@
 #include "model/model.hpp"
 #include "storage/files.hpp"
 #include "study/canonical.hpp"
+#include "study/estimates.hpp"
 #include "study/stages.hpp"
-#include "study/throughput.hpp"
 #include "tokens/block_mixture.hpp"
 
 namespace featflow {
@@ -105,6 +105,8 @@ void add_trained_model(const Study& study, const ModelSettings& model, StageGrap
   stage.inputs.push_back("tokenizer/tokenizer");
   if (!model.parent.empty()) stage.inputs.push_back("model/" + model.parent);
   stage.estimated_seconds = training_seconds(study.architecture, model.training.tokens);
+  stage.estimated_memory =
+      training_memory(study.architecture, model.training.batch_blocks * model.training.block_size);
   stage.estimated_bytes = study.architecture.parameter_count() * 4;
   stage.run = [&study, &model, seed](const StageContext& context) {
     const Tokenizer tokenizer = Tokenizer::load(context.input("tokenizer/tokenizer"));
@@ -190,6 +192,7 @@ void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& grap
   stage.estimated_seconds = forward_seconds(
       study.architecture,
       (merged.merge.steps + 5) * 2 * std::max<int64_t>(study.evaluation.sweep_tokens, 50'000));
+  stage.estimated_memory = 5 * 4 * study.architecture.parameter_count();
   stage.run = [&study, &merged, &a, &b, base](const StageContext& context) {
     const Checkpoint checkpoint_a = load_checkpoint(context.input("model/" + a.name));
     const Checkpoint checkpoint_b = load_checkpoint(context.input("model/" + b.name));
@@ -299,6 +302,8 @@ void add_extension(const Study& study, const ModelSettings& model, StageGraph& g
   extension.learning_rate = model.training.learning_rate / 10;
   extension.warmup_steps = 0;
   stage.estimated_seconds = training_seconds(study.architecture, extension.tokens);
+  stage.estimated_memory =
+      training_memory(study.architecture, extension.batch_blocks * extension.block_size);
   stage.run = [&study, &model, extension, seed](const StageContext& context) {
     const Checkpoint start = load_checkpoint(context.input("model/" + model.name));
     const TokenShard text = validation_text(context, model);

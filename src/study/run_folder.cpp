@@ -48,7 +48,7 @@ RunFolder::RunFolder(fs::path run, const Study& study, const std::string& study_
     throw Error(
         fmt::format("{}: not empty and not a run of FeatFlow; expected a new folder or a "
                     "run of study {}; choose another --out",
-                    path_.string(), featflow::quoted(study.name)));
+                    path_.string(), in_quotes(study.name)));
   }
   create_folder(path_);
   lock_.emplace(path_);
@@ -58,7 +58,7 @@ RunFolder::RunFolder(fs::path run, const Study& study, const std::string& study_
       throw Error(
           fmt::format("{}: holds a run of study {}, expected study {}; choose another "
                       "--out",
-                      path_.string(), featflow::quoted(owner), featflow::quoted(study.name)));
+                      path_.string(), in_quotes(owner), in_quotes(study.name)));
     }
     const Provenance before = parse_provenance(provenance_file);
     if (before.threads != provenance.threads) {

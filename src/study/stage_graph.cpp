@@ -98,9 +98,8 @@ std::vector<StageStatus> StageGraph::plan(const fs::path& run, const std::string
     }
     if (needed.empty()) {
       const std::string near = nearest(until, known);
-      throw Error(
-          fmt::format("--until {}: there is no such stage{}", featflow::quoted(until),
-                      near.empty() ? "" : "; did you mean " + featflow::quoted(near) + "?"));
+      throw Error(fmt::format("--until {}: there is no such stage{}", in_quotes(until),
+                              near.empty() ? "" : "; did you mean " + in_quotes(near) + "?"));
     }
     for (auto stage = stages_.rbegin(); stage != stages_.rend(); ++stage) {
       if (needed.contains(stage->id())) needed.insert(stage->inputs.begin(), stage->inputs.end());

@@ -27,7 +27,8 @@ struct Stage {
   std::vector<std::string> inputs = {};              ///< Ids of earlier stages.
   std::map<std::string, std::string> external = {};  ///< Name → content hash of outside files.
   double estimated_seconds = 0;
-  int64_t estimated_bytes = 0;  ///< On disk.
+  int64_t estimated_bytes = 0;   ///< On disk.
+  int64_t estimated_memory = 0;  ///< Bytes in use while it runs, beside the process itself.
   std::function<void(const StageContext&)> run = {};
 
   std::string id() const { return kind + "/" + name; }

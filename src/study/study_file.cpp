@@ -58,10 +58,9 @@ class TableReader {
     for (const auto& [key, node] : table_) {
       if (known_.contains(std::string(key.str()))) continue;
       const std::string near = nearest(key.str(), known_);
-      throw Error(
-          fmt::format("{}: unknown key {}{}", where(node), featflow::quoted(full(key.str())),
-                      near.empty() ? "; known here: " + all_known()
-                                   : "; did you mean " + featflow::quoted(full(near)) + "?"));
+      throw Error(fmt::format("{}: unknown key {}{}", where(node), in_quotes(full(key.str())),
+                              near.empty() ? "; known here: " + all_known()
+                                           : "; did you mean " + in_quotes(full(near)) + "?"));
     }
   }
 
@@ -82,7 +81,7 @@ class TableReader {
     node.visit([&](const auto& value) {
       if constexpr (toml::is_value<decltype(value)>) out << value;
     });
-    return featflow::quoted(out.str());
+    return in_quotes(out.str());
   }
 
   std::string all_known() const {
@@ -163,7 +162,7 @@ void check_name(const TableReader& reader, const toml::node& node, const std::st
   throw Error(
       fmt::format("{}: the name {} is not usable as a folder's; expected letters, digits, "
                   "'_', '.' and single '-', at most 64, not beginning with '.'",
-                  reader.where(node), featflow::quoted(name)));
+                  reader.where(node), in_quotes(name)));
 }
 
 std::string known_names(const std::vector<std::string>& names) {
@@ -242,7 +241,7 @@ void sort_by_descent(std::vector<ModelSettings>& models, const std::string& wher
       throw Error(
           fmt::format("{}: model {} descends from itself; expected a family without "
                       "cycles",
-                      where, featflow::quoted(stuck->name)));
+                      where, in_quotes(stuck->name)));
     }
     placed.insert(ready->name);
     sorted.push_back(*ready);
@@ -257,8 +256,8 @@ void check_references(const Study& study, const std::string& where) {
   const auto require = [&](const std::string& name, const std::vector<std::string>& known,
                            const std::string& what) {
     if (std::ranges::find(known, name) != known.end()) return;
-    throw Error(fmt::format("{}: {} {} is not defined; defined: {}", where, what,
-                            featflow::quoted(name), known_names(known)));
+    throw Error(fmt::format("{}: {} {} is not defined; defined: {}", where, what, in_quotes(name),
+                            known_names(known)));
   };
   for (const ModelSettings& model : study.models) {
     const std::string owner = "model " + model.name + ": ";
@@ -266,13 +265,13 @@ void check_references(const Study& study, const std::string& where) {
     for (const auto& [corpus, share] : model.corpora) require(corpus, corpora, owner + "corpus");
     if (model.merged() && model.merge.parents[0] == model.merge.parents[1]) {
       throw Error(fmt::format("{}: {}both merge parents are {}", where, owner,
-                              featflow::quoted(model.merge.parents[0])));
+                              in_quotes(model.merge.parents[0])));
     }
   }
   const std::string& mixture = study.autoencoder.mixture;
   if (mixture != "equal" && mixture != "tokens") {
     throw Error(fmt::format("{}: autoencoder.mixture is {}, expected \"equal\" or \"tokens\"",
-                            where, featflow::quoted(mixture)));
+                            where, in_quotes(mixture)));
   }
 }
 
@@ -281,7 +280,7 @@ void apply_override(toml::table& root, const std::string& assignment) {
   const size_t equals = assignment.find('=');
   if (equals == std::string::npos || equals == 0) {
     throw Error(fmt::format("--set {}: expected KEY=VALUE, e.g. autoencoder.tokens=1_000_000",
-                            featflow::quoted(assignment)));
+                            in_quotes(assignment)));
   }
   const std::string key = assignment.substr(0, equals), value = assignment.substr(equals + 1);
   toml::table parsed;
@@ -297,8 +296,8 @@ void apply_override(toml::table& root, const std::string& assignment) {
     table->insert(part, toml::table{});
     toml::table* next = table->get(part)->as_table();
     if (!next) {
-      throw Error(fmt::format("--set {}: {} is not a table", featflow::quoted(assignment),
-                              featflow::quoted(part)));
+      throw Error(
+          fmt::format("--set {}: {} is not a table", in_quotes(assignment), in_quotes(part)));
     }
     table = next;
   }
@@ -429,8 +428,8 @@ int64_t parse_bytes(const std::string& text, const std::string& where) {
                                                     : 0;
   const double bytes = number * factor;
   if (used == 0 || !(bytes >= 1) || bytes > 1e18) {
-    throw Error(fmt::format("{} is {}, expected a size such as 2GiB or 512MiB", where,
-                            featflow::quoted(text)));
+    throw Error(
+        fmt::format("{} is {}, expected a size such as 2GiB or 512MiB", where, in_quotes(text)));
   }
   return static_cast<int64_t>(bytes);
 }

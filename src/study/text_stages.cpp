@@ -26,8 +26,9 @@ void add_corpus_stage(const Study& study, const CorpusConfig& corpus, StageGraph
   stage.name = corpus.name;
   stage.config = canonical(corpus).dump();
   stage.external["sources"] = source_fingerprint(corpus, study.folder);
-  stage.estimated_seconds = 5;
+  stage.estimated_seconds = 2;
   stage.estimated_bytes = 20 << 20;
+  stage.estimated_memory = 50 << 20;
   stage.run = [&study, &corpus](const StageContext& context) {
     const CorpusStatistics statistics = build_corpus(corpus, study.folder, context.folder);
     log_info(fmt::format("{}: {} documents of {} read, {} duplicates dropped, {} for training",
@@ -64,7 +65,8 @@ void add_tokenizer_stage(const Study& study, StageGraph& graph) {
     for (const CorpusConfig& corpus : study.corpora) {
       stage.inputs.push_back("corpus/" + corpus.name);
     }
-    stage.estimated_seconds = 20;
+    stage.estimated_seconds = 8;
+    stage.estimated_memory = 20 * study.tokenizer.training.max_training_bytes;
     stage.run = [&study](const StageContext& context) {
       Tokenizer::train(study.tokenizer.training, tokenizer_sample(study, context),
                        context.folder / "tokenizer.model");
@@ -78,8 +80,9 @@ void add_tokens_stage(const CorpusConfig& corpus, StageGraph& graph) {
   stage.kind = "tokens";
   stage.name = corpus.name;
   stage.inputs = {"corpus/" + corpus.name, "tokenizer/tokenizer"};
-  stage.estimated_seconds = 5;
+  stage.estimated_seconds = 2;
   stage.estimated_bytes = 40 << 20;
+  stage.estimated_memory = 250 << 20;
   stage.run = [&corpus](const StageContext& context) {
     const Tokenizer tokenizer = Tokenizer::load(context.input("tokenizer/tokenizer"));
     json facts = json::object();

@@ -59,7 +59,7 @@ BlockMixture::BlockMixture(std::vector<MixtureComponent> components, int64_t blo
   std::vector<double> shares;
   for (const MixtureComponent& component : components_) {
     FEATFLOW_CHECK(component.shard != nullptr, "a mixture component without its tokens");
-    const std::string name = featflow::quoted(component.corpus);
+    const std::string name = in_quotes(component.corpus);
     if (!(component.share > 0) || !std::isfinite(component.share)) {
       throw Error(
           fmt::format("corpus {}: its share is {}, expected above 0", name, component.share));
@@ -74,7 +74,7 @@ BlockMixture::BlockMixture(std::vector<MixtureComponent> components, int64_t blo
       throw Error(
           fmt::format("corpus {}: a vocabulary of {}, but {} has {}: expected tokens of "
                       "one tokenizer",
-                      name, component.shard->vocab_size, featflow::quoted(components_[0].corpus),
+                      name, component.shard->vocab_size, in_quotes(components_[0].corpus),
                       components_[0].shard->vocab_size));
     }
     shares.push_back(component.share);

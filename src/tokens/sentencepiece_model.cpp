@@ -114,7 +114,7 @@ Piece parse_piece(std::string_view bytes, const std::string& where) {
     if (field->number == kType) type = field->value;
   }
   const auto fail = [&](const char* what) {
-    throw Error(fmt::format("{}: piece {} {}", where, featflow::quoted(piece.text), what));
+    throw Error(fmt::format("{}: piece {} {}", where, in_quotes(piece.text), what));
   };
   if (type < 1 || type > 6) fail("has an unknown type");
   if (piece.text.empty()) fail("is empty");
@@ -131,13 +131,13 @@ void check_pieces(const SentencePieceModel& model, const std::string& where) {
   int64_t unknown = 0, bytes = 0;
   for (const Piece& piece : model.pieces) {
     if (!seen.insert(piece.text).second) {
-      throw Error(fmt::format("{}: piece {} stands twice", where, featflow::quoted(piece.text)));
+      throw Error(fmt::format("{}: piece {} stands twice", where, in_quotes(piece.text)));
     }
     unknown += piece.type == PieceType::kUnknown;
     bytes += piece.type == PieceType::kByte;
   }
   if (!seen.contains(kSpaceSymbol)) {
-    throw Error(fmt::format("{}: no piece {} for the space", where, quoted(kSpaceSymbol)));
+    throw Error(fmt::format("{}: no piece {} for the space", where, in_quotes(kSpaceSymbol)));
   }
   if (unknown != 1) {
     throw Error(fmt::format("{}: {} unknown pieces, expected one", where, unknown));

@@ -21,7 +21,7 @@ int64_t vocab_size_of(const SafetensorsFile& file) {
   if (error != std::errc() || end != text.data() + text.size() || value < 1 ||
       value > std::numeric_limits<int32_t>::max()) {
     throw Error(fmt::format("{}: metadata vocab_size is {}, expected a positive integer",
-                            file.path().string(), featflow::quoted(text)));
+                            file.path().string(), in_quotes(text)));
   }
   return value;
 }

@@ -89,8 +89,8 @@ struct Tokenizer::Impl {
     std::string error;
     encoder = sentencepiece_library().load(model.library_bytes, error);
     if (!encoder) {
-      throw Error(fmt::format("{}: SentencePiece refuses the model: {}", where,
-                              featflow::quoted(error, 160)));
+      throw Error(
+          fmt::format("{}: SentencePiece refuses the model: {}", where, in_quotes(error, 160)));
     }
     pieces = std::move(model.pieces);
     if (encoder->piece_count() != std::ssize(pieces)) {

@@ -120,7 +120,7 @@ int64_t number_behind(std::string_view message, std::string_view marker) {
   }
   throw Error(
       fmt::format("tokenizer: SentencePiece cannot train on {} bytes with vocab_size {}: {}", bytes,
-                  config.vocab_size, quoted(message, 200)));
+                  config.vocab_size, in_quotes(message, 200)));
 }
 
 }  // namespace

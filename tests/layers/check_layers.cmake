@@ -15,7 +15,7 @@ cmake_minimum_required(VERSION 3.25)
 set(torch_headers model/transformer.hpp)
 set(most_torch_files 12)
 # The only layer that puts both sides together.
-set(above_torch study)
+set(above_torch activations study)
 # json values are what this one is about.
 set(heavy_headers study/canonical.hpp)
 

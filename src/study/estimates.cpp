@@ -1,13 +1,13 @@
-#include "study/throughput.hpp"
+#include "study/estimates.hpp"
 
 #include "core/blas.hpp"
 
 namespace featflow {
 namespace {
 
-// Small matrices and the work between products reach about a third of the best rate.
+// Small matrices and the work between products: measured on the quick study.
 double flops_per_second() {
-  static const double rate = blas_gflops() * 1e9 / 3;
+  static const double rate = 0.55 * blas_gflops() * 1e9;
   return rate;
 }
 
@@ -33,5 +33,18 @@ double autoencoder_seconds(int64_t n, int64_t m, int64_t tokens) {
 double encoding_seconds(int64_t n, int64_t m, int64_t tokens) {
   return seconds(2.0 * static_cast<double>(n) * static_cast<double>(m), tokens);
 }
+
+// Per token and layer: about 14 vectors of the hidden size and 6 of the MLP's are kept for
+// backward.
+int64_t training_memory(const ModelConfig& config, int64_t batch_tokens) {
+  const int64_t kept = 14 * config.hidden_size + 6 * config.intermediate_size;
+  return 24 * config.parameter_count() + 4 * batch_tokens * kept * config.num_hidden_layers;
+}
+// 2 n m weights with gradient and two moments; on the dense path, f and its gradient [batch, m].
+int64_t autoencoder_memory(int64_t n, int64_t m, int64_t batch_tokens) {
+  return 32 * n * m + 8 * batch_tokens * (m + 2 * n);
+}
+// About 40 active features a token: number and value, and what stands once a token.
+int64_t activations_memory(int64_t tokens) { return tokens * (40 * 8 + 24); }
 
 }  // namespace featflow
