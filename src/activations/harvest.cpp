@@ -48,6 +48,12 @@ void harvest(const Model& model, const Autoencoder& autoencoder, const MatchingT
              const HarvestConfig& config, const std::filesystem::path& folder) {
   constexpr int64_t kBatchBlocks = 128;
   const int32_t bos = static_cast<int32_t>(model.config().bos_token_id);
+  if (bos < 0) {
+    throw Error(
+        fmt::format("activations of {}: its config.json has no bos_token_id, expected that of its "
+                    "tokenizer: BOS positions are left out",
+                    config.model_name));
+  }
   const std::vector<Span> blocks = document_blocks(text.tokens, config.block_size);
   const int64_t shard_blocks = kShardRows / config.block_size;
   const int64_t shard_count = (std::ssize(blocks) + shard_blocks - 1) / shard_blocks;

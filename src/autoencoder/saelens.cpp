@@ -63,11 +63,13 @@ class Config {
   }
   std::string text(const char* key, const std::string& otherwise) const {
     const Json* value = find(json_, key);
-    return value && value->is_string() ? value->get<std::string>() : otherwise;
+    if (value && !value->is_string()) wrong(key, *value, "a string");
+    return value ? value->get<std::string>() : otherwise;
   }
   bool flag(const char* key, bool otherwise) const {
     const Json* value = find(json_, key);
-    return value && value->is_boolean() ? value->get<bool>() : otherwise;
+    if (value && !value->is_boolean()) wrong(key, *value, "true or false");
+    return value ? value->get<bool>() : otherwise;
   }
   // v6 keeps these under "metadata", older files beside the rest.
   const Json* about(const char* key) const {
@@ -80,6 +82,8 @@ class Config {
     return value && value->is_string() ? value->get<std::string>() : "";
   }
   void expect(const char* key, const std::string& supported) const {
+    const Json* given = find(json_, key);
+    if (given && *given == false && supported == "none") return;  // as older files say it
     const std::string value = text(key, supported);
     if (value != supported) {
       throw Error(fmt::format("{}: {} is {}, supported is '{}'", path_.string(), key,
@@ -88,6 +92,10 @@ class Config {
   }
 
  private:
+  [[noreturn]] void wrong(const char* key, const Json& value, const char* expected) const {
+    throw Error(fmt::format("{}: {} is {}, expected {}", path_.string(), key,
+                            in_quotes(value.dump(-1, ' ', true)), expected));
+  }
   static const Json* find(const Json& object, const char* key) {
     const auto at = object.find(key);
     return at == object.end() || at->is_null() ? nullptr : &*at;
@@ -166,16 +174,19 @@ SaelensAutoencoder load_saelens(const Path& folder) {
   autoencoder.decoder_weight = weights.read_float("W_dec", {m, n});
   autoencoder.encoder_bias = weights.read_float("b_enc", {m});
   autoencoder.decoder_bias = weights.read_float("b_dec", {n});
-  for (const auto& [name, values] : {std::pair{"W_enc", &autoencoder.encoder_weight},
-                                     {"W_dec", &autoencoder.decoder_weight},
-                                     {"b_enc", &autoencoder.encoder_bias},
-                                     {"b_dec", &autoencoder.decoder_bias}}) {
-    const auto bad = std::ranges::find_if(*values, [](float v) { return !std::isfinite(v); });
-    if (bad != values->end()) {
-      throw Error(fmt::format("{}: tensor {} has {} at element {}, expected finite numbers",
-                              weights.path().string(), name, *bad, bad - values->begin()));
+  const auto require_finite = [&](const char* when) {
+    for (const auto& [name, values] : {std::pair{"W_enc", &autoencoder.encoder_weight},
+                                       {"W_dec", &autoencoder.decoder_weight},
+                                       {"b_enc", &autoencoder.encoder_bias},
+                                       {"b_dec", &autoencoder.decoder_bias}}) {
+      const auto bad = std::ranges::find_if(*values, [](float v) { return !std::isfinite(v); });
+      if (bad != values->end()) {
+        throw Error(fmt::format("{}: tensor {} has {} at element {}{}, expected finite numbers",
+                                weights.path().string(), name, *bad, bad - values->begin(), when));
+      }
     }
-  }
+  };
+  require_finite("");
 
   const bool centred = config.flag("apply_b_dec_to_input", true);
   for (int64_t j = 0; j < m; ++j) {
@@ -196,6 +207,7 @@ SaelensAutoencoder load_saelens(const Path& folder) {
     multiply(static_cast<float>(norm), encoder, n);
     bias *= static_cast<float>(norm);
   }
+  require_finite(" once decoder rows have unit norm");
 
   if (std::filesystem::exists(folder / "sparsity.safetensors")) {
     result.log10_density =

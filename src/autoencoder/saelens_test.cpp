@@ -153,6 +153,11 @@ TEST_F(Saelens, SaysWhatItCannotRead) {
               testing::HasSubstr("architecture is 'jumprelu', supported is 'standard'"));
   EXPECT_THAT(error_with([](Json& c) { c["normalize_activations"] = "layer_norm"; }),
               testing::HasSubstr("normalize_activations"));
+  EXPECT_THAT(error_with([](Json& c) { c["normalize_activations"] = true; }),
+              testing::HasSubstr("normalize_activations is 'true', expected a string"));
+  EXPECT_EQ(error_with([](Json& c) { c["normalize_activations"] = false; }), "no error");
+  EXPECT_THAT(error_with([](Json& c) { c["apply_b_dec_to_input"] = "yes"; }),
+              testing::HasSubstr("expected true or false"));
   EXPECT_THAT(error_with([](Json& c) { c["reshape_activations"] = "hook_z"; }),
               testing::HasSubstr("reshape_activations"));
   EXPECT_THAT(error_with([](Json& c) { c["d_in"] = -1; }), testing::HasSubstr("d_in is '-1'"));
@@ -169,6 +174,11 @@ TEST_F(Saelens, SaysWhatItCannotRead) {
   std::filesystem::remove(folder_ / "cfg.json");
   EXPECT_THAT(error(), testing::HasSubstr("cfg.json"));
 
+  const std::vector<float> decoder = a_.decoder_weight;
+  std::fill_n(a_.decoder_weight.begin(), kWidth, 1e-40f);
+  save_saelens(folder_, a_, info_);
+  EXPECT_THAT(error(), testing::HasSubstr("W_dec has inf at element 0 once decoder rows"));
+  a_.decoder_weight = decoder;
   a_.encoder_bias[7] = std::numeric_limits<float>::infinity();
   save_saelens(folder_, a_, info_);
   EXPECT_THAT(error(), testing::HasSubstr("tensor b_enc has inf at element 7"));

@@ -13,6 +13,7 @@
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "core/progress.hpp"
+#include "storage/artifact.hpp"
 #include "storage/files.hpp"
 
 namespace featflow {
@@ -48,16 +49,15 @@ void check_config(const AutoencoderTraining& c, const ActivationSource& source) 
 }
 
 void check_finite(const StepMetrics& metrics, const TrainingState& state,
-                  const std::vector<float>& batch) {
+                  const std::vector<float>& batch, const std::string& label) {
   const auto finite = [](const std::vector<float>& values) {
     return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
   };
   if (std::isfinite(metrics.loss) && finite(state.weights.decoder_bias)) return;
   const char* cause = finite(batch) ? "the learning rate is too high (autoencoder.learning_rate)"
                                     : "the model's activations contain infinities or NaN";
-  throw Error(fmt::format(
-      "autoencoder training, step {}: loss is {}, expected a finite number: probably {}",
-      metrics.step, metrics.loss, cause));
+  throw Error(fmt::format("{}, step {}: loss is {}, expected a finite number: probably {}", label,
+                          metrics.step, metrics.loss, cause));
 }
 
 std::string metrics_line(const StepMetrics& metrics, const StepRates& rates) {
@@ -80,7 +80,7 @@ Autoencoder train_autoencoder_on(StepPath path, const AutoencoderTraining& confi
                                  const std::string& progress_label) {
   check_config(config, source);
   create_folder(work_folder);
-  const std::filesystem::path checkpoint = work_folder / "checkpoint.safetensors";
+  const std::filesystem::path checkpoint = work_folder / kCheckpointFile;
   LineLog log(work_folder / "metrics.jsonl");
 
   TrainingState state;
@@ -117,10 +117,8 @@ Autoencoder train_autoencoder_on(StepPath path, const AutoencoderTraining& confi
     const int64_t step = state.step;
     const int64_t rows = interruptible([&] { return source.batch(step, x); });
     if (rows <= 0 || std::ssize(x) != rows * source.width()) {
-      throw Error(
-          fmt::format("autoencoder training: batch {} has {} rows and {} numbers, expected "
-                      "rows of {}",
-                      step, rows, x.size(), source.width()));
+      throw Error(fmt::format("{}: batch {} has {} rows and {} numbers, expected rows of {}",
+                              progress_label, step, rows, x.size(), source.width()));
     }
     if (resamples_at(config, state.step)) {
       const int64_t revived =
@@ -130,15 +128,14 @@ Autoencoder train_autoencoder_on(StepPath path, const AutoencoderTraining& confi
     }
     const bool sparse = path == StepPath::kAutomatic ? state.sparse : path == StepPath::kSparse;
     StepMetrics metrics = training_step.run(state, x, rows, sparse);
-    check_finite(metrics, state, x);
+    check_finite(metrics, state, x, progress_label);
     metrics.dead = count_dead(state, config);
     state.sparse =
         choose_path(state.sparse, metrics.l0 / static_cast<double>(state.weights.feature_count));
     log.append(metrics_line(metrics, rates_at(config, step)));
     progress.update(state.step, fmt::format("loss {:.4g}, L0 {:.1f}", metrics.loss, metrics.l0));
-    if (state.step % config.checkpoint_every == 0 && state.step < config.steps) save();
+    if (state.step % config.checkpoint_every == 0 || state.step == config.steps) save();
   }
-  std::filesystem::remove(checkpoint);
   return fold(state, config.center_elements);
 }
 

@@ -37,9 +37,9 @@ struct StepMetrics {
 };
 
 /// Trains on batches 0 … steps-1 of `source`. State is checkpointed in `work_folder`
-/// (checkpoint.safetensors, metrics.jsonl); a call that finds a checkpoint goes on from it and
-/// ends with the same bytes. On Ctrl-C saves and throws Interrupted. Removes the checkpoint at
-/// the end.
+/// (kCheckpointFile, metrics.jsonl); a call that finds a checkpoint goes on from it and ends with
+/// the same bytes. The last one stays, so that nothing is lost before the caller has stored the
+/// result (ArtifactBuilder::commit deletes it). On Ctrl-C saves and throws Interrupted.
 Autoencoder train_autoencoder(const AutoencoderTraining& config, ActivationSource& source,
                               const std::filesystem::path& work_folder,
                               const std::string& progress_label);

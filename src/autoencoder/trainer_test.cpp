@@ -137,7 +137,11 @@ TEST(Trainer, KilledOrInterruptedAndResumedGivesTheSameBytes) {
   Folder whole;
   Hooked counted(source, [](int64_t) {});
   const Autoencoder expected = train_autoencoder(config, counted, whole, "whole");
-  EXPECT_FALSE(whole.has_checkpoint());
+  EXPECT_TRUE(whole.has_checkpoint()) << "until the caller has stored the result";
+  {
+    Hooked unused(source, [](int64_t) { FAIL() << "a finished run needs no batch"; });
+    expect_equal(train_autoencoder(config, unused, whole, "again"), expected);
+  }
   // 21 batches for the start, one a step, 16 for each resampling that finds dead features.
   ASSERT_GE(counted.calls(), 21 + 60 + 16);
 

@@ -32,6 +32,12 @@ double DocumentScores::mean_loss() const { return ratio(sum(loss), total_predict
 
 double DocumentScores::perplexity() const { return std::exp(mean_loss()); }
 
+void DocumentScores::append(const DocumentScores& more) {
+  predicted.insert(predicted.end(), more.predicted.begin(), more.predicted.end());
+  correct.insert(correct.end(), more.correct.begin(), more.correct.end());
+  loss.insert(loss.end(), more.loss.begin(), more.loss.end());
+}
+
 DocumentScores DocumentScores::half(int which) const {
   FEATFLOW_CHECK(which == 0 || which == 1, "there are two halves");
   FEATFLOW_CHECK(correct.size() == predicted.size() && loss.size() == predicted.size(),

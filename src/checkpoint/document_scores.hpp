@@ -16,6 +16,8 @@ struct DocumentScores {
   double accuracy() const;   ///< Micro-averaged over positions; NaN if there are none.
   double mean_loss() const;  ///< Nats per position.
   double perplexity() const;
+  /// Further documents, after those here.
+  void append(const DocumentScores& more);
   /// Documents whose index is even (half 0) or odd (half 1).
   DocumentScores half(int which) const;
 };

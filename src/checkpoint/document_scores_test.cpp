@@ -50,6 +50,10 @@ TEST(DocumentScores, HalvesAddUpOnRandomScores) {
   const DocumentScores even = scores.half(0), odd = scores.half(1);
   EXPECT_EQ(even.total_predicted() + odd.total_predicted(), scores.total_predicted());
   EXPECT_GT(scores.total_predicted(), int64_t{1} << 41);  // 64-bit counts
+  DocumentScores joined = even;
+  joined.append(odd);
+  EXPECT_EQ(joined.total_predicted(), scores.total_predicted());
+  EXPECT_DOUBLE_EQ(joined.accuracy(), scores.accuracy());
   const double total = even.mean_loss() * static_cast<double>(even.total_predicted()) +
                        odd.mean_loss() * static_cast<double>(odd.total_predicted());
   EXPECT_NEAR(total, scores.mean_loss() * static_cast<double>(scores.total_predicted()), 1e-9);

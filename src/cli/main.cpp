@@ -66,7 +66,9 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const featflow::Interrupted&) {
-    featflow::log_error("interrupted; what is done is saved: the same command goes on from there");
+    featflow::log_error(
+        "interrupted; run, train, sweep, sae train and activations go on from here when called "
+        "again");
     return kInterrupted;
   } catch (const featflow::Error& error) {
     featflow::log_error(error.what());

@@ -89,7 +89,6 @@ void run_sweep(const SweepOptions& options, const CommonOptions& common) {
   fmt::print("balance point t = {:.4f}: accuracy {:.4f} on {}'s text, {:.4f} on {}'s\n",
              result.balance.t, result.merged.a.accuracy(), config.names.a,
              result.merged.b.accuracy(), config.names.b);
-  for (const std::string& warning : result.warnings) fmt::print("warning: {}\n", warning);
 }
 
 }  // namespace

@@ -12,7 +12,9 @@ void run_stage(const std::string& run, const std::string& stage, const std::stri
                const CommonOptions& common) {
   common.apply();
   const SavedStudy saved = load_run(run);
-  const RunFolder held(run, saved.study, saved.text, saved.provenance);
+  Provenance provenance = saved.provenance;
+  provenance.threads = common.thread_count();
+  const RunFolder held(run, saved.study, saved.text, provenance);
   const StageGraph graph = build_stages(saved.study);
   graph.execute(run, stage);
   const auto path = graph.folder(run, stage) / file;

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
+#include <string_view>
 
 #include "cli/command.hpp"
 #include "cli/version.hpp"
@@ -23,6 +25,26 @@ struct RunOptions {
   std::vector<std::string> set;
   bool dry_run = false;
 };
+
+std::string shell_quoted(const std::string& text) {
+  const bool plain = std::ranges::all_of(text, [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("_-./=,:@+").find(c) != std::string_view::npos;
+  });
+  if (plain && !text.empty()) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+// What does the same again: another --set would make other results.
+std::string command_line(const RunOptions& options, const CommonOptions& common) {
+  std::string line = "featflow run " + shell_quoted(options.study);
+  if (!options.out.empty()) line += " --out " + shell_quoted(options.out);
+  for (const std::string& set : options.set) line += " --set " + shell_quoted(set);
+  if (!options.until.empty()) line += " --until " + shell_quoted(options.until);
+  if (common.threads > 0) line += fmt::format(" --threads {}", common.threads);
+  return line;
+}
 
 const char* state_name(StageState state) {
   switch (state) {
@@ -121,8 +143,7 @@ void run_study(const RunOptions& options, const CommonOptions& common) {
   try {
     graph.execute(run, options.until);
   } catch (const Interrupted&) {
-    log_info(fmt::format("to go on: featflow run {}{}", options.study,
-                         options.out.empty() ? "" : " --out " + options.out));
+    log_info("to go on: " + command_line(options, common));
     throw;
   }
   const auto report = run / "report" / "report" / kReportFile;

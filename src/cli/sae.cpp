@@ -9,6 +9,7 @@
 #include "cli/command.hpp"
 #include "cli/text_input.hpp"
 #include "core/error.hpp"
+#include "core/hash.hpp"
 #include "core/rng.hpp"
 #include "storage/artifact.hpp"
 #include "storage/files.hpp"
@@ -25,11 +26,15 @@ class FlagAdder {
   explicit FlagAdder(CLI::App& command) : command_(command) {}
 
   template <typename T>
-  void operator()(std::string key, T& value, Range = {}) {
+  void operator()(std::string key, T& value, Range range = {}) {
     std::ranges::replace(key, '_', '-');
     if constexpr (std::is_same_v<T, bool>) {
       command_.add_flag("--" + key + ",!--no-" + key, value)->capture_default_str();
-    } else {
+    } else if constexpr (std::is_arithmetic_v<T>) {
+      command_.add_option("--" + key, value)
+          ->check(CLI::Range(range.low, range.high))
+          ->capture_default_str();
+    } else if (key != "mixture") {  // of a study's corpora
       command_.add_option("--" + key, value)->capture_default_str();
     }
   }
@@ -43,6 +48,20 @@ class FlagAdder {
  private:
   CLI::App& command_;
 };
+
+// What an artefact was made from, by content: the same path may hold another file later.
+using Inputs = std::map<std::string, std::string>;
+
+void add_files(Inputs& inputs, const std::string& what, const fs::path& folder) {
+  for (const auto& [name, hash] : hash_files(folder)) inputs[what + "/" + name] = hash;
+}
+
+std::string content_hash(const TokenShard& text) {
+  Hasher hasher;
+  hasher.update(std::as_bytes(std::span(text.tokens)));
+  hasher.update(std::as_bytes(std::span(text.document_starts)));
+  return hasher.hex();
+}
 
 std::string default_tap(const Model& model) {
   return fmt::format("blocks.{}.mlp.hook_post", model.config().num_hidden_layers - 1);
@@ -76,20 +95,33 @@ void run_sae_train(const TrainOptions& options, const CommonOptions& common) {
   if (options.model.empty() == options.activations.empty()) {
     throw Error("sae train: expected either --model with --data, or --activations with --tensor");
   }
+  if (!options.model.empty() && options.data.empty()) {
+    throw Error("sae train: --model without --data; expected the text it is to read");
+  }
+  if (!options.activations.empty() && options.tensor.empty()) {
+    throw Error("sae train: --activations without --tensor; expected the name of a tensor in it");
+  }
   require_new(options.out, options.force);
-  const uint64_t seed = derive_seed(options.seed, "sae");
+  const fs::path out = fs::absolute(options.out).lexically_normal();
+  // Definitions 4: no two autoencoders share a start or an order of data, unless asked to.
+  const uint64_t seed = derive_seed(options.seed, "sae/" + out.filename().string());
   std::unique_ptr<ActivationSource> source;
+  Inputs inputs;
   SaelensInfo info;
   info.context_size = options.settings.block_size;
   if (!options.model.empty()) {
     auto model = std::make_shared<const Model>(load_checkpoint(options.model));
     info.model_name = options.model;
     info.hook_name = options.settings.tap.empty() ? default_tap(*model) : options.settings.tap;
-    source = text_source(model, info.hook_name, load_text(options.data, options.model),
-                         options.settings.block_size, options.settings.batch_blocks,
-                         options.settings.tokens, derive_seed(seed, "blocks"));
+    TokenShard text = load_text(options.data, options.model);
+    add_files(inputs, "model", options.model);
+    inputs["text"] = content_hash(text);
+    source = text_source(model, info.hook_name, std::move(text), options.settings.block_size,
+                         options.settings.batch_blocks, options.settings.tokens,
+                         derive_seed(seed, "blocks"));
   } else {
     info.hook_name = options.tensor;
+    inputs["activations"] = hash_file(options.activations);
     source = std::make_unique<FileActivationSource>(options.activations, options.tensor,
                                                     options.batch_rows, options.settings.tokens,
                                                     derive_seed(seed, "rows"));
@@ -103,12 +135,8 @@ void run_sae_train(const TrainOptions& options, const CommonOptions& common) {
                  {"seed", seed},
                  {"width", source->width()},
                  {"batch_rows", options.batch_rows},
-                 {"model", options.model},
-                 {"data", options.data},
-                 {"activations", options.activations},
-                 {"tensor", options.tensor}});
-  const fs::path out = fs::absolute(options.out).lexically_normal();
-  ArtifactBuilder builder(out, {"sae", out.filename(), 1, config.dump(), {}},
+                 {"tap", info.hook_name}});
+  ArtifactBuilder builder(out, {"sae", out.filename(), 1, config.dump(), inputs},
                           out.parent_path() / ".old");
   const Autoencoder trained =
       train_autoencoder(training, *source, builder.partial_folder(), "autoencoder");
@@ -178,9 +206,11 @@ void run_activations(const HarvestOptions& options, const CommonOptions& common)
   const nlohmann::json facts = {{"tap", config.tap},
                                 {"block_size", config.block_size},
                                 {"text", text.content_hash()},
-                                {"model", options.model},
-                                {"sae", options.sae}};
-  ArtifactBuilder builder(out, {"activations", out.filename(), 1, facts.dump(), {}},
+                                {"names", {options.model, options.sae}}};
+  Inputs inputs;
+  add_files(inputs, "model", options.model);
+  add_files(inputs, "sae", options.sae);
+  ArtifactBuilder builder(out, {"activations", out.filename(), 1, facts.dump(), inputs},
                           out.parent_path() / ".old");
   harvest(model, autoencoder, text, config, builder.partial_folder());
   builder.commit();

@@ -20,13 +20,10 @@ struct TrainOptions {
 void train(const TrainOptions& options, const CommonOptions& common) {
   common.apply();
   require_new(options.out, options.force);
-  std::vector<std::string> texts;
+  const std::vector<std::string> texts =
+      training_sample({read_documents(options.data)}, options.config.max_training_bytes);
   int64_t bytes = 0;
-  for (std::string& text : read_documents(options.data)) {
-    if (bytes >= options.config.max_training_bytes) break;
-    bytes += std::ssize(text);
-    texts.push_back(std::move(text));
-  }
+  for (const std::string& text : texts) bytes += std::ssize(text);
   Tokenizer::train(options.config, texts, options.out);
   const Tokenizer tokenizer = Tokenizer::load(options.out);
   if (common.json) {

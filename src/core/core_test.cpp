@@ -66,10 +66,15 @@ TEST(Hash, KnownValueAndFields) {
   a.field("ab"), a.field("c");
   b.field("a"), b.field("bc");
   EXPECT_NE(a.hex(), b.hex());
-  const auto path = std::filesystem::path(testing::TempDir()) / "featflow_hash";
+  const auto folder = std::filesystem::path(testing::TempDir()) / "featflow_hash_test";
+  std::filesystem::create_directories(folder / "not a file");
+  const auto path = folder / "q";
   std::ofstream(path) << std::string(3'000'000, 'q');
   EXPECT_EQ(hash_file(path), hash_hex(std::string(3'000'000, 'q')));
   EXPECT_THROW(hash_file("/nonexistent"), Error);
+  const std::map<std::string, std::string> expected = {{"q", hash_file(path)}};
+  EXPECT_EQ(hash_files(folder), expected);
+  EXPECT_THROW(hash_files("/nonexistent"), Error);
 }
 
 TEST(Rng, MatchesTheReferenceGenerator) {

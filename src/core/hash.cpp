@@ -61,4 +61,16 @@ std::string hash_file(const std::filesystem::path& path) {
   return hasher.hex();
 }
 
+std::map<std::string, std::string> hash_files(const std::filesystem::path& folder) {
+  std::error_code code;
+  std::map<std::string, std::string> hashes;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, code)) {
+    if (entry.is_regular_file()) hashes[entry.path().filename()] = hash_file(entry.path());
+  }
+  if (code) {
+    throw Error(fmt::format("{}: cannot be read as a folder: {}", folder.string(), code.message()));
+  }
+  return hashes;
+}
+
 }  // namespace featflow

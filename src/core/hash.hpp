@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -33,5 +34,7 @@ uint64_t hash64(std::string_view text, uint64_t seed = 0);
 std::string hash_hex(std::string_view text);
 /// Of a file's content. Throws Error if it cannot be read.
 std::string hash_file(const std::filesystem::path& path);
+/// File name → content hash, of every regular file right in a folder.
+std::map<std::string, std::string> hash_files(const std::filesystem::path& folder);
 
 }  // namespace featflow

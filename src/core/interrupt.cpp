@@ -2,15 +2,17 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 
 namespace featflow {
 namespace {
-volatile std::sig_atomic_t signal_seen = 0;
+// Written by the handler on whichever thread gets the signal, read by all.
+std::atomic<bool> signal_seen = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
 
 void on_signal(int) {
-  if (signal_seen) _exit(130);
-  signal_seen = 1;
+  if (signal_seen.exchange(true)) _exit(130);
 }
 }  // namespace
 
@@ -20,7 +22,7 @@ void install_interrupt_handler() {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
 }
-bool interrupted() { return signal_seen != 0; }
+bool interrupted() { return signal_seen.load(std::memory_order_relaxed); }
 void throw_if_interrupted() {
   if (interrupted()) throw Interrupted();
 }

@@ -1,5 +1,6 @@
 #include "core/parallel.hpp"
 
+#include <fmt/format.h>
 #include <omp.h>
 #include <sched.h>
 
@@ -12,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -27,11 +29,19 @@ class ThreadPool {
  public:
   explicit ThreadPool(int size) {
     for (int worker = 0; worker < size; ++worker) {
-      threads_.emplace_back([this, worker] { work(worker); });
+      try {
+        threads_.emplace_back([this, worker] { work(worker); });
+      } catch (const std::system_error& error) {
+        stop();
+        throw Error(fmt::format("{} threads cannot be started, only {}: {}; a smaller --threads?",
+                                size, worker, error.what()));
+      }
     }
   }
 
-  ~ThreadPool() {
+  ~ThreadPool() { stop(); }
+
+  void stop() {
     {
       std::lock_guard lock(mutex_);
       stopping_ = true;

@@ -35,9 +35,16 @@ int64_t available_memory_bytes() {
     if (line.starts_with("MemAvailable:"))
       available = 1024 * std::strtoll(line.c_str() + 13, nullptr, 10);
   }
-  int64_t limit = 0;  // "max" reads as no number
-  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit && available >= 0) {
-    available = std::min(available, limit);
+  int64_t limit = 0, used = 0;  // A limit of "max" reads as no number.
+  if (available >= 0 && std::ifstream("/sys/fs/cgroup/memory.max") >> limit &&
+      std::ifstream("/sys/fs/cgroup/memory.current") >> used) {
+    // Cached files count as used there, but are given back.
+    std::ifstream stat("/sys/fs/cgroup/memory.stat");
+    int64_t bytes = 0;
+    for (std::string key; stat >> key >> bytes;) {
+      if (key == "inactive_file") used -= bytes;
+    }
+    available = std::clamp<int64_t>(limit - used, 0, available);
   }
   return available;
 }

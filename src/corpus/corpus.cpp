@@ -229,7 +229,10 @@ std::vector<std::string> load_documents(const fs::path& corpus_folder, Split spl
                             file.string(), corpus_folder.string()));
   }
   std::vector<std::string> documents;
-  for_each_document(file, {},
+  // Our own line may be longer than the document was: an escaped byte takes up to six.
+  ReadOptions options;
+  options.max_document_bytes = 6 * options.max_document_bytes + 64;
+  for_each_document(file, options,
                     [&](Document&& document) { documents.push_back(std::move(document.text)); });
   return documents;
 }

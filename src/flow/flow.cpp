@@ -298,6 +298,7 @@ class FlowBuilder {
     for (const int32_t feature : set_features(measurable_[path[0]])) {
       extend({{feature}, 1, {}, true}, path, flow.listed);
     }
+    std::ranges::sort(flow.listed, {}, &Chain::features);
     const ModelPair ends(path.front(), path.back());
     std::vector<FeaturePair> unknown;
     for (Chain& chain : flow.listed) {
@@ -315,11 +316,22 @@ class FlowBuilder {
     }
   }
 
-  void extend(const Chain& chain, const std::vector<int>& path, std::vector<Chain>& listed) const {
+  // `strongest` is a heap with the weakest chain in front; of equals the first found stays.
+  void extend(const Chain& chain, const std::vector<int>& path,
+              std::vector<Chain>& strongest) const {
+    constexpr auto stronger = [](const Chain& a, const Chain& b) {
+      return std::pair(a.weakest_link, b.features) > std::pair(b.weakest_link, a.features);
+    };
+    const bool full = std::ssize(strongest) >= options_.max_listed_chains;
+    if (full && chain.weakest_link <= strongest.front().weakest_link) return;
     const size_t length = chain.features.size();
-    if (std::ssize(listed) >= options_.max_listed_chains) return;
     if (length == path.size()) {
-      listed.push_back(chain);
+      if (full) {
+        std::ranges::pop_heap(strongest, stronger);
+        strongest.pop_back();
+      }
+      strongest.push_back(chain);
+      std::ranges::push_heap(strongest, stronger);
       return;
     }
     for (const FeaturePair& link :
@@ -328,7 +340,7 @@ class FlowBuilder {
       longer.every_pair = chain.every_pair && linked_to_all(path, chain.features, link.feature_b);
       longer.features.push_back(link.feature_b);
       longer.weakest_link = std::min(chain.weakest_link, link.correlation);
-      extend(longer, path, listed);
+      extend(longer, path, strongest);
     }
   }
 

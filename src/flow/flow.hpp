@@ -25,7 +25,7 @@ using CorrelateChains = std::function<std::vector<double>(
 struct FlowOptions {
   double threshold = 0.8;  ///< τ
   MeasurableLimits limits;
-  /// Chains listed per path; their counts are always of all.
+  /// Chains listed per path, those with the strongest weakest link; counts are always of all.
   int64_t max_listed_chains = 20'000;
   /// Optional: without it the direct correlation of a chain is unknown where it is below the floor.
   CorrelateChains correlate;
@@ -106,7 +106,7 @@ struct PathFlow {
   int64_t chains = 0;
   int64_t direct = 0;         ///< Chains whose ends correlate ≥ τ.
   int64_t every_pair = 0;     ///< Chains whose every pair correlates ≥ τ.
-  std::vector<Chain> listed;  ///< In order of their features, at most max_listed_chains.
+  std::vector<Chain> listed;  ///< The strongest max_listed_chains, in order of their features.
 };
 
 struct ModelFlow {

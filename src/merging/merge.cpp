@@ -15,6 +15,7 @@
 #include "core/nearest.hpp"
 #include "core/parallel.hpp"
 #include "storage/files.hpp"
+#include "storage/safetensors_header.hpp"
 
 namespace featflow {
 namespace {
@@ -23,12 +24,6 @@ constexpr std::array kMethods = {MergeMethod::kLinear, MergeMethod::kSlerp};
 constexpr double kSmallestNorm = 1e-8;      // below it a vector has no direction to speak of
 constexpr double kParallelCosine = 0.9995;  // above it sin θ is too small to divide by
 constexpr size_t kChunkElements = 1 << 16;
-
-std::string shape_text(const Tensor& tensor) {
-  std::string text;
-  for (const int64_t size : tensor.shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
-  return "[" + text + "]";
-}
 
 // The first field of config.json that changes what the weights mean, as "field is x and y".
 std::optional<std::string> config_difference(const ModelConfig& a, const ModelConfig& b) {
@@ -66,7 +61,8 @@ void require_mergeable(const Checkpoint& a, const Checkpoint& b, const ParentNam
                               const std::string& name, const Tensor& tensor) {
     if (other.contains(name)) return;
     throw Error(fmt::format("{}: {} has no tensor {}, {} in the other model{}", where,
-                            in_quotes(other_name), in_quotes(name), shape_text(tensor), cause));
+                            in_quotes(other_name), in_quotes(name), shape_text(tensor.shape),
+                            cause));
   };
 
   for (const auto& [name, tensor] : a.tensors) {
@@ -74,7 +70,7 @@ void require_mergeable(const Checkpoint& a, const Checkpoint& b, const ParentNam
     const Tensor& other = b.tensors.at(name);
     if (tensor.shape == other.shape) continue;
     throw Error(fmt::format("{}: tensor {} is {} in {} and {} in {}{}", where, in_quotes(name),
-                            shape_text(tensor), in_quotes(names.a), shape_text(other),
+                            shape_text(tensor.shape), in_quotes(names.a), shape_text(other.shape),
                             in_quotes(names.b), cause));
   }
   for (const auto& [name, tensor] : b.tensors) require_in(a.tensors, names.a, name, tensor);
@@ -189,7 +185,10 @@ Merger::Merger(const Checkpoint& a, const Checkpoint& b, MergeMethod method, Par
 }
 
 void Merger::at(double t, Checkpoint& out) const {
-  FEATFLOW_CHECK(std::isfinite(t), "t must be a number");
+  if (!std::isfinite(t)) {
+    throw Error(fmt::format(
+        "merging: t is {}, expected a number (0 is the first parent, 1 the second)", t));
+  }
   FEATFLOW_CHECK(&out != a_ && &out != b_, "a merge does not overwrite its parents");
   out.config = a_->config;
   std::erase_if(out.tensors, [&](const auto& entry) { return !a_->tensors.contains(entry.first); });

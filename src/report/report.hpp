@@ -34,7 +34,7 @@ struct ReportSweep {
 /// The control of an edge: how many of the parent's features still match when rows are permuted.
 struct ReportNull {
   std::string parent, child;
-  int64_t persisting = 0;
+  double persisting = 0;  ///< Mean over permutations.
 };
 
 /// How much text the report may hold. What was used is printed in the report.

@@ -121,6 +121,7 @@ std::vector<fs::directory_entry> entries_below(const fs::path& folder) {
 /// The last step of a commit; may be repeated if it was cut short. `partial` holds artifact.json.
 void put_in_place(const fs::path& partial, const fs::path& folder, const fs::path& old_folder,
                   const ArtifactIdentity& identity) {
+  remove_tree(partial / kCheckpointFile);
   std::error_code ignored;
   if (fs::exists(folder, ignored)) {
     const auto old = try_read_identity(folder / kArtifactFile);
@@ -151,6 +152,12 @@ std::string ArtifactIdentity::fingerprint() const {
 
 std::optional<ArtifactIdentity> read_artifact(const fs::path& folder) {
   return read_identity(folder / kArtifactFile);
+}
+
+bool artifact_begun(const fs::path& folder, const ArtifactIdentity& identity) {
+  const fs::path partial = partial_of(normalised(folder));
+  return has_identity(partial / kIdentityFile, identity) ||
+         has_identity(partial / kArtifactFile, identity);
 }
 
 bool recover_artifact(const fs::path& folder, const ArtifactIdentity& identity,

@@ -24,10 +24,16 @@ struct ArtifactIdentity {
 /// damaged or its fingerprint is not that of its content.
 std::optional<ArtifactIdentity> read_artifact(const std::filesystem::path& folder);
 
+/// True if a run of this identity has begun FOLDER and not finished it: it would be resumed.
+bool artifact_begun(const std::filesystem::path& folder, const ArtifactIdentity& identity);
+
 /// Puts an artefact in place whose run was killed inside commit(). True if FOLDER then holds an
 /// artefact of this identity: the stage can be skipped.
 bool recover_artifact(const std::filesystem::path& folder, const ArtifactIdentity& identity,
                       const std::filesystem::path& old_folder);
+
+/// Where a stage keeps the state from which it goes on.
+inline constexpr const char* kCheckpointFile = "checkpoint.safetensors";
 
 /// Builds the artefact FOLDER in a hidden ".<name>.partial" beside it and renames it when whole.
 /// The partial carries its identity in identity.json. One left by a killed run with the same
@@ -43,7 +49,7 @@ class ArtifactBuilder {
   const std::filesystem::path& partial_folder() const { return partial_; }
   bool resumed() const { return resumed_; }
   /// identity.json becomes artifact.json, the folder is fsynced and renamed. Call once, with
-  /// everything closed and checkpoints removed.
+  /// everything closed. A kCheckpointFile is deleted: the artefact takes its place.
   void commit();
 
  private:

@@ -74,10 +74,15 @@ TEST_F(ArtifactTest, CommitPutsTheArtefactInPlace) {
     EXPECT_FALSE(read_artifact(folder_));
     EXPECT_FALSE(fs::exists(folder_));
     write_file_atomic(partial_ / "data", "x");
+    write_file_atomic(partial_ / kCheckpointFile, "the state from which a stage goes on");
+    EXPECT_TRUE(artifact_begun(folder_, identity));
+    EXPECT_FALSE(artifact_begun(folder_, identity_of("{}")));
     builder.commit();
+    EXPECT_FALSE(artifact_begun(folder_, identity));
   }
   EXPECT_FALSE(fs::exists(partial_));
   EXPECT_FALSE(fs::exists(folder_ / "identity.json"));
+  EXPECT_FALSE(fs::exists(folder_ / kCheckpointFile));
   EXPECT_EQ(read_file(folder_ / "data"), "x");
   const auto read = read_artifact(folder_);
   ASSERT_TRUE(read);

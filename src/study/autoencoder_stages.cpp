@@ -81,6 +81,7 @@ void add_training(const Study& study, const AutoencoderName& which, StageGraph& 
   stage.name = which.name();
   json config = canonical(settings);
   config["seed"] = seed;
+  config["corpora"] = study.corpora_seen(which.model);  // in the order in which blocks are drawn
   stage.config = config.dump();
   stage.inputs = inputs_of(study, which.model);
   const int64_t n = study.architecture.intermediate_size;
@@ -118,6 +119,7 @@ void add_evaluation(const Study& study, const AutoencoderName& which, StageGraph
       {"block_size", study.autoencoder.block_size},
       {"mixture", study.autoencoder.mixture},
       {"batch_blocks", study.autoencoder.batch_blocks},
+      {"corpora", study.corpora_seen(which.model)},
       {"seed", seed}}.dump();
   stage.inputs = inputs_of(study, which.model);
   stage.inputs.push_back("autoencoder/" + which.name());

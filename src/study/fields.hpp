@@ -11,6 +11,8 @@ struct Range {
 inline constexpr Range kPositive{1, 1e18};
 inline constexpr Range kNotNegative{0, 1e18};
 inline constexpr Range kShare{0, 1};
+inline constexpr Range kSomeShare{1e-9, 1};
+inline constexpr Range kSize{1, 1 << 20};  // of what is multiplied with other sizes
 
 /// fields(settings, visit) calls visit(key, member, range) for every key of a table of the study,
 /// once and here only: the TOML reader, the canonical JSON of fingerprints and the command line's
@@ -21,8 +23,8 @@ template <typename Visit>
 void fields(CorpusConfig& s, Visit& visit) {
   visit.without_influence("sources", s.sources);  // their content is fingerprinted instead
   visit("text_key", s.text_key);
-  visit("validation_share", s.validation_share, kShare);
-  visit("matching_share", s.matching_share, kShare);
+  visit("validation_share", s.validation_share, kSomeShare);
+  visit("matching_share", s.matching_share, kSomeShare);
   visit("max_bytes", s.max_bytes, kNotNegative);
 }
 
@@ -36,12 +38,12 @@ void fields(TokenizerSettings& s, Visit& visit) {
 template <typename Visit>
 void fields(ModelConfig& s, Visit& visit) {
   visit("model_type", s.model_type);
-  visit("hidden_size", s.hidden_size, kPositive);
-  visit("intermediate_size", s.intermediate_size, kPositive);
-  visit("num_hidden_layers", s.num_hidden_layers, kPositive);
-  visit("num_attention_heads", s.num_attention_heads, kPositive);
-  visit("num_key_value_heads", s.num_key_value_heads, kPositive);
-  visit("head_dim", s.head_dim, kNotNegative);
+  visit("hidden_size", s.hidden_size, kSize);
+  visit("intermediate_size", s.intermediate_size, kSize);
+  visit("num_hidden_layers", s.num_hidden_layers, kSize);
+  visit("num_attention_heads", s.num_attention_heads, kSize);
+  visit("num_key_value_heads", s.num_key_value_heads, kSize);
+  visit("head_dim", s.head_dim, Range{0, 1 << 20});
   visit("max_position_embeddings", s.max_position_embeddings, kPositive);
   visit("sliding_window", s.sliding_window, kNotNegative);
   visit("initializer_range", s.initializer_range, Range{0, 1});
@@ -54,7 +56,7 @@ template <typename Visit>
 void fields(TrainingConfig& s, Visit& visit) {
   visit("tokens", s.tokens, kPositive);
   visit("block_size", s.block_size, Range{2, 1e6});
-  visit("batch_blocks", s.batch_blocks, kPositive);
+  visit("batch_blocks", s.batch_blocks, kSize);
   visit("learning_rate", s.learning_rate, Range{0, 10});
   visit("warmup_steps", s.warmup_steps, kNotNegative);
   visit("minimum_rate_share", s.minimum_rate_share, kShare);
@@ -69,7 +71,7 @@ void fields(TrainingConfig& s, Visit& visit) {
 
 template <typename Visit>
 void fields(AutoencoderSettings& s, Visit& visit) {
-  visit("expansion", s.training.expansion, kPositive);
+  visit("expansion", s.training.expansion, kSize);
   visit("l1_coefficient", s.training.l1_coefficient, kNotNegative);
   visit("learning_rate", s.training.learning_rate, Range{0, 10});
   visit("beta1", s.training.beta1, kShare);
@@ -83,7 +85,7 @@ void fields(AutoencoderSettings& s, Visit& visit) {
   visit("resample", s.training.resample);
   visit("tap", s.tap);
   visit("block_size", s.block_size, Range{2, 4096});
-  visit("batch_blocks", s.batch_blocks, kPositive);
+  visit("batch_blocks", s.batch_blocks, kSize);
   visit("tokens", s.tokens, kPositive);
   visit("mixture", s.mixture);
   visit.evaluation("evaluation_tokens", s.evaluation_tokens, kPositive);
@@ -101,7 +103,7 @@ void fields(EvaluationSettings& s, Visit& visit) {
 template <typename Visit>
 void fields(MatchingSettings& s, Visit& visit) {
   visit("tokens", s.tokens, kPositive);
-  visit("threshold", s.threshold, kShare);
+  visit("threshold", s.threshold, kSomeShare);
   visit("floor", s.floor, kShare);
   visit.without_influence("memory", s.memory);  // results are the same for every block size
   visit("minimum_tokens", s.minimum_tokens, kPositive);

@@ -54,7 +54,9 @@ void add_flow_stage(const Study& study, StageGraph& graph) {
     }
     for (const auto& [p, c] : family.edges()) {
       const auto folder = context.input("matching/" + family.name(p) + "--" + family.name(c));
-      intersection[{family.name(p), family.name(c)}] = load(folder / "intersection");
+      if (std::filesystem::exists(folder / "intersection")) {
+        intersection[{family.name(p), family.name(c)}] = load(folder / "intersection");
+      }
     }
     FlowOptions options;
     options.threshold = study.matching.threshold;

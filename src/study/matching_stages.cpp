@@ -50,7 +50,10 @@ json edge_json(const Study& study, const FeatureActivations& a, const FeatureAct
                {"measurable_children", measurable_count(matches.b)},
                {"persisting_parents", observed.features_a},
                {"persisting_children", observed.features_b},
-               {"permutations", study.matching.permutations}};
+               {"permutations", study.matching.permutations},
+               {"chance_parents", nullptr},
+               {"chance_children", nullptr}};
+  if (study.matching.permutations == 0) return edge;
   // The mean over permutations of A's rows.
   double chance_parents = 0, chance_children = 0;
   for (int64_t i = 0; i < study.matching.permutations; ++i) {
@@ -61,7 +64,7 @@ json edge_json(const Study& study, const FeatureActivations& a, const FeatureAct
     chance_parents += static_cast<double>(control.permuted.features_a);
     chance_children += static_cast<double>(control.permuted.features_b);
   }
-  const auto runs = static_cast<double>(std::max<int64_t>(study.matching.permutations, 1));
+  const auto runs = static_cast<double>(study.matching.permutations);
   edge["chance_parents"] = chance_parents / runs;
   edge["chance_children"] = chance_children / runs;
   return edge;
@@ -95,11 +98,13 @@ void add_pair(const Study& study, const std::string& a, const std::string& b, St
     CorrelationOptions options = correlation_options(study, a + " → " + b);
     const Matches matches = correlate(rows_a, rows_b, options);
     save_matches(matches, context.folder, measurable_limits(study));
-    options.corpora = both;
-    options.progress_label += ", corpora of both";
-    create_folder(context.folder / "intersection");
-    save_matches(correlate(rows_a, rows_b, options), context.folder / "intersection",
-                 measurable_limits(study));
+    if (!both.empty()) {
+      options.corpora = both;
+      options.progress_label += ", corpora of both";
+      create_folder(context.folder / "intersection");
+      save_matches(correlate(rows_a, rows_b, options), context.folder / "intersection",
+                   measurable_limits(study));
+    }
     if (edge) {
       write_file_atomic(context.folder / "edge.json",
                         edge_json(study, rows_a, rows_b, matches, seed).dump(2) + "\n");

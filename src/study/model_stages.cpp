@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
@@ -31,17 +32,22 @@ std::shared_ptr<const TokenShard> load_split(const StageContext& context, const 
       load_token_shard(context.input("tokens/" + corpus) / (std::string(split) + ".safetensors")));
 }
 
-// The validation documents of several corpora as one text.
-TokenShard validation_text(const StageContext& context, const ModelSettings& model) {
-  TokenShard all;
+// The validation text of a model's own corpora.
+std::vector<std::shared_ptr<const TokenShard>> own_validation(const StageContext& context,
+                                                              const ModelSettings& model) {
+  std::vector<std::shared_ptr<const TokenShard>> texts;
   for (const auto& [corpus, share] : model.corpora) {
-    const auto shard = load_split(context, corpus, "validation");
-    for (const int64_t start : shard->document_starts) {
-      all.document_starts.push_back(all.size() + start);
-    }
-    all.tokens.insert(all.tokens.end(), shard->tokens.begin(), shard->tokens.end());
-    all.vocab_size = shard->vocab_size;
+    texts.push_back(load_split(context, corpus, "validation"));
   }
+  return texts;
+}
+
+// At most `max_tokens` (0: all) of each text.
+DocumentScores evaluate_all(const Model& network,
+                            const std::vector<std::shared_ptr<const TokenShard>>& texts,
+                            int64_t block_size, int64_t max_tokens) {
+  DocumentScores all;
+  for (const auto& text : texts) all.append(evaluate(network, *text, block_size, max_tokens));
   return all;
 }
 
@@ -85,7 +91,6 @@ Checkpoint train(const StageContext& context, const ModelSettings& model, const 
     }
     return figures;
   };
-  config.seed = seed;
   return train_model(start, config, text, validate, context.folder, label).checkpoint;
 }
 
@@ -127,33 +132,49 @@ void add_trained_model(const Study& study, const ModelSettings& model, StageGrap
   graph.add(std::move(stage));
 }
 
+// Token ids mean what the model was trained with, or every figure is noise.
+void require_own_tokenizer(const Study& study, const ModelSettings& model, const fs::path& folder) {
+  const fs::path own = folder / "tokenizer.model", used = study.folder / study.tokenizer.path;
+  if (!fs::exists(used)) {
+    throw Error(
+        fmt::format("model {}: there is no {}; expected tokenizer.path to name the "
+                    "SentencePiece tokenizer.model that the model was trained with",
+                    model.name, used.string()));
+  }
+  if (fs::exists(own) && hash_file(own) != hash_file(used)) {
+    throw Error(
+        fmt::format("model {}: its {} is not the study's tokenizer {}; expected the same "
+                    "bytes: all models of a family read the same tokens",
+                    model.name, own.string(), used.string()));
+  }
+}
+
 void add_loaded_model(const Study& study, const ModelSettings& model, StageGraph& graph) {
   const fs::path folder = study.folder / model.path;
   if (!fs::is_directory(folder)) {
     throw Error(fmt::format("model {}: {} is no folder; expected a Hugging Face model folder",
                             model.name, folder.string()));
   }
+  require_own_tokenizer(study, model, folder);
   Stage stage;
   stage.kind = "model";
   stage.name = model.name;
   stage.inputs = {"tokenizer/tokenizer"};
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.is_regular_file()) files.push_back(entry.path());
-  }
-  std::ranges::sort(files);
-  for (const fs::path& file : files) stage.external[file.filename()] = hash_file(file);
+  stage.external = hash_files(folder);
   stage.run = [&model, folder](const StageContext& context) {
-    const Checkpoint checkpoint = load_checkpoint(folder);
-    const fs::path tokenizer = context.input("tokenizer/tokenizer");
-    const int64_t vocabulary = Tokenizer::load(tokenizer).vocab_size();
+    Checkpoint checkpoint = load_checkpoint(folder);
+    const fs::path tokenizer_folder = context.input("tokenizer/tokenizer");
+    const Tokenizer tokenizer = Tokenizer::load(tokenizer_folder);
+    const int64_t vocabulary = tokenizer.vocab_size();
+    // Which positions are left out of activations follows from the text's BOS.
+    if (checkpoint.config.bos_token_id < 0) checkpoint.config.bos_token_id = tokenizer.bos_id();
     if (checkpoint.config.vocab_size < vocabulary) {
       throw Error(
           fmt::format("model {}: {} has a vocabulary of {}, the study's tokenizer {}; set "
                       "tokenizer.path to the model's own tokenizer.model",
                       model.name, folder.string(), checkpoint.config.vocab_size, vocabulary));
     }
-    save_checkpoint(checkpoint, context.folder, tokenizer);
+    save_checkpoint(checkpoint, context.folder, tokenizer_folder);
   };
   graph.add(std::move(stage));
 }
@@ -178,6 +199,7 @@ void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& grap
   stage.kind = "sweep";
   stage.name = merged.name;
   stage.config = json{{"method", merged.merge.method},
+                      {"parents", merged.merge.parents},
                       {"steps", merged.merge.steps},
                       {"corpora_a", a.corpora},
                       {"corpora_b", b.corpora},
@@ -198,20 +220,18 @@ void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& grap
     const Checkpoint checkpoint_b = load_checkpoint(context.input("model/" + b.name));
     std::optional<Checkpoint> checkpoint_base;
     if (!base.empty()) checkpoint_base = load_checkpoint(context.input("model/" + base));
-    const TokenShard texts[2] = {validation_text(context, a), validation_text(context, b)};
+    const std::array texts = {own_validation(context, a), own_validation(context, b)};
     const Evaluate score = [&](const Checkpoint& checkpoint, int which) {
-      return evaluate(Model(checkpoint), texts[which], a.training.block_size,
-                      study.evaluation.sweep_tokens);
+      return evaluate_all(Model(checkpoint), texts[static_cast<size_t>(which)],
+                          a.training.block_size, study.evaluation.sweep_tokens);
     };
     SweepConfig config;
     config.method = parse_merge_method(merged.merge.method, "model " + merged.name);
     config.steps = static_cast<int>(merged.merge.steps);
     config.names = {a.name, b.name};
     config.base_name = base;
-    const SweepResult result =
-        sweep(checkpoint_a, checkpoint_b, checkpoint_base ? &*checkpoint_base : nullptr, config,
-              score, context.folder);
-    for (const std::string& warning : result.warnings) log_warning(warning);
+    sweep(checkpoint_a, checkpoint_b, checkpoint_base ? &*checkpoint_base : nullptr, config, score,
+          context.folder);
   };
   graph.add(std::move(stage));
 }
@@ -286,13 +306,14 @@ void add_evaluation(const Study& study, const ModelSettings& model, StageGraph& 
 // Is the model under-trained? A little more training on its own data, the rate falling to zero
 // again from a tenth of its peak, and what that gains in accuracy on its own validation text.
 void add_extension(const Study& study, const ModelSettings& model, StageGraph& graph) {
-  if (model.extension_share <= 0 || model.merged() || model.loaded()) return;
+  if (model.extension_share <= 0) return;
   const uint64_t seed = derive_seed(study.seed, "extension/" + model.name);
   Stage stage;
   stage.kind = "extension";
   stage.name = model.name;
   json config = training_json(model, seed);
   config["share"] = model.extension_share;
+  config["evaluation_tokens"] = study.evaluation.tokens;
   stage.config = config.dump();
   stage.inputs = token_inputs(model.corpora);
   stage.inputs.push_back("model/" + model.name);
@@ -306,11 +327,12 @@ void add_extension(const Study& study, const ModelSettings& model, StageGraph& g
       training_memory(study.architecture, extension.batch_blocks * extension.block_size);
   stage.run = [&study, &model, extension, seed](const StageContext& context) {
     const Checkpoint start = load_checkpoint(context.input("model/" + model.name));
-    const TokenShard text = validation_text(context, model);
+    const auto texts = own_validation(context, model);
     const Checkpoint extended =
         train(context, model, start, extension, seed, model.name + ", extended");
     const auto score = [&](const Checkpoint& checkpoint) {
-      return evaluate(Model(checkpoint), text, model.training.block_size, study.evaluation.tokens)
+      return evaluate_all(Model(checkpoint), texts, model.training.block_size,
+                          study.evaluation.tokens)
           .accuracy();
     };
     const double before = score(start), after = score(extended);

@@ -113,8 +113,9 @@ void add_report_stage(const Study& study, StageGraph& graph) {
       for (const std::string& parent : model.parents()) {
         const json edge = json::parse(
             read_file(context.input("matching/" + parent + "--" + model.name) / "edge.json"));
-        report.nulls.push_back(
-            {parent, model.name, std::llround(edge["chance_parents"].get<double>())});
+        if (!edge["chance_parents"].is_null()) {
+          report.nulls.push_back({parent, model.name, edge["chance_parents"]});
+        }
       }
     }
     report.flow = context.input("flow/flow") / "flow.json";

@@ -11,6 +11,7 @@
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "core/nearest.hpp"
+#include "core/parallel.hpp"
 #include "core/process.hpp"
 #include "storage/files.hpp"
 
@@ -122,7 +123,7 @@ std::vector<StageStatus> StageGraph::plan(const fs::path& run, const std::string
     const auto existing = read_artifact(folder(run, stage.id()));
     if (existing && existing->fingerprint() == fingerprint) {
       status.state = StageState::kReady;
-    } else if (fs::exists(run / stage.kind / ("." + stage.name + ".partial"))) {
+    } else if (artifact_begun(folder(run, stage.id()), status.identity)) {
       status.state = StageState::kPartial;
       status.reason = "begun, not finished";
     } else if (existing) {
@@ -165,6 +166,7 @@ void StageGraph::execute(const fs::path& run, const std::string& until) const {
     const nlohmann::ordered_json line = {{"stage", stage.id()},
                                          {"seconds", elapsed.count()},
                                          {"resumed", context.resumed},
+                                         {"threads", thread_count()},
                                          {"peak_memory_bytes", peak_memory_bytes()}};
     LineLog(run / "timings.jsonl").append(line.dump());
     log_verbose(fmt::format("{} done in {}", stage.id(), human_seconds(elapsed.count())));

@@ -216,6 +216,12 @@ ModelSettings read_model(const toml::table& table, const std::string& name, Tabl
                     "origin",
                     reader.where(table), reader.path()));
   }
+  if (kinds > 0 && model.extension_share > 0) {
+    throw Error(
+        fmt::format("{}: {}.extension_share is {}, expected none: it is of models that are "
+                    "trained here",
+                    reader.where(table), reader.path(), model.extension_share));
+  }
   if (!model.merged() && model.corpora.empty()) {
     throw Error(
         fmt::format("{}: {} has no corpora; expected the text it is trained on, e.g. "
@@ -268,10 +274,30 @@ void check_references(const Study& study, const std::string& where) {
                               in_quotes(model.merge.parents[0])));
     }
   }
+  if (study.matching.floor > study.matching.threshold) {
+    throw Error(
+        fmt::format("{}: matching.floor is {}, expected at most matching.threshold {}: "
+                    "pairs below the floor are not kept",
+                    where, study.matching.floor, study.matching.threshold));
+  }
   const std::string& mixture = study.autoencoder.mixture;
   if (mixture != "equal" && mixture != "tokens") {
     throw Error(fmt::format("{}: autoencoder.mixture is {}, expected \"equal\" or \"tokens\"",
                             where, in_quotes(mixture)));
+  }
+}
+
+// A family of loaded models has their tokenizer and shape. Files that are missing are refused when
+// the stages are planned.
+void adopt_loaded_models(Study& study, bool architecture_given) {
+  const auto loaded = std::ranges::find_if(study.models, &ModelSettings::loaded);
+  if (loaded == study.models.end()) return;
+  if (study.tokenizer.path.empty()) {
+    study.tokenizer.path = (fs::path(loaded->path) / "tokenizer.model").string();
+  }
+  const fs::path config = study.folder / loaded->path / "config.json";
+  if (!architecture_given && fs::exists(config)) {
+    study.architecture = parse_model_config(read_file(config), config.string());
   }
 }
 
@@ -400,6 +426,7 @@ Study parse_study(const std::string& toml_text, const std::string& where, const 
 
   check_references(study, where);
   sort_by_descent(study.models, where);
+  adopt_loaded_models(study, root.contains("architecture"));
   parse_bytes(study.matching.memory, where + ": matching.memory");
   if (study.autoencoder.tap.empty()) {
     study.autoencoder.tap =

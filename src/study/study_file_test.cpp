@@ -134,6 +134,11 @@ TEST(StudyFile, RefusesWhatCannotBe) {
   EXPECT_THAT(with("name = \"tiny\"", ""), HasSubstr("no name"));
   EXPECT_THAT(with("seed = 7", "seed = "), HasSubstr("not valid TOML"));
   EXPECT_THAT(error_of("name = \"x\""), HasSubstr("no models"));
+  EXPECT_THAT(error_of(kFamily, {"matching.floor=0.9"}), HasSubstr("at most matching.threshold"));
+  EXPECT_THAT(error_of(kFamily, {"matching.threshold=0"}), HasSubstr("matching.threshold"));
+  EXPECT_THAT(error_of(kFamily, {"model.Merged.extension_share=0.1"}), HasSubstr("expected none"));
+  EXPECT_THAT(error_of(kFamily, {"autoencoder.expansion=1_000_000_000_000"}),
+              HasSubstr("1 to 1048576"));
 }
 
 TEST(StudyFile, CanonicalConfigIgnoresWhatHasNoInfluence) {

@@ -72,9 +72,8 @@ class Summary {
                            100 * (after - before) / before, model.parent, corpus));
         }
       }
-      const fs::path extension = run_ / "extension" / model.name / "extension.json";
-      if (fs::exists(extension)) {
-        const json facts = read_json(extension);
+      if (model.extension_share > 0) {
+        const json facts = read_json(run_ / "extension" / model.name / "extension.json");
         const double gain = facts["relative_gain"];
         line(fmt::format("  {:.0f}% more training on its own data gives {} {:+.2f}%",
                          100 * facts["share"].get<double>(), model.name, 100 * gain));
@@ -168,7 +167,8 @@ class Summary {
     for (const ModelSettings& child : study_.models) {
       for (const std::string& parent : child.parents()) {
         const json edge = read_json(run_ / "matching" / (parent + "--" + child.name) / "edge.json");
-        const int64_t persisting = edge["persisting_parents"], chance = edge["chance_parents"];
+        const int64_t persisting = edge["persisting_parents"];
+        const json& chance = edge["chance_parents"];  // null: no permutations were asked for
         const int64_t parents = edge["measurable_parents"], children = edge["measurable_children"];
         const int64_t persisting_children = edge["persisting_children"];
         line(fmt::format("  {:<28}{:>11}{:>14}{:>13}{:>11}{:>8}", parent + " → " + child.name,
@@ -176,25 +176,26 @@ class Summary {
                                      100.0 * static_cast<double>(persisting) /
                                          static_cast<double>(std::max<int64_t>(parents, 1))),
                          parents - persisting, persisting_children, children - persisting_children,
-                         chance));
+                         chance.is_null() ? "–" : fmt::format("{:.3g}", chance.get<double>())));
         if (persisting < kPersisting) {
           warn(fmt::format("{} → {}: only {} measurable features persist, expected at least {}",
                            parent, child.name, persisting, kPersisting));
         }
-        if (static_cast<double>(chance) > kNullShare * static_cast<double>(persisting)) {
-          warn(
-              fmt::format("{} → {}: {} features match by chance (rows permuted), expected at most "
-                          "1% of {}",
-                          parent, child.name, chance, persisting));
+        if (!chance.is_null() &&
+            chance.get<double>() > kNullShare * static_cast<double>(persisting)) {
+          warn(fmt::format(
+              "{} → {}: {:.3g} features match by chance (rows permuted), expected at most "
+              "1% of {}",
+              parent, child.name, chance.get<double>(), persisting));
         }
       }
     }
   }
 
   void case_studies() {
-    const fs::path file = run_ / "case_studies" / "case_studies" / "case_studies.json";
-    if (!fs::exists(file)) return;
-    for (const json& study : read_json(file)) {
+    if (study_.case_studies.tokens.empty()) return;
+    const fs::path folder = run_ / "case_studies" / "case_studies";
+    for (const json& study : read_json(folder / "case_studies.json")) {
       line("");
       line(fmt::format("The feature of {}: {}", study["hypothesis"].get<std::string>(),
                        study["persists"].get<bool>() ? "persists along every edge"

@@ -61,10 +61,12 @@ void add_tokenizer_stage(const Study& study, StageGraph& graph) {
       fs::copy_file(file, context.folder / "tokenizer.model", fs::copy_options::overwrite_existing);
     };
   } else {
-    stage.config = canonical(study.tokenizer).dump();
+    json config = canonical(study.tokenizer);
     for (const CorpusConfig& corpus : study.corpora) {
       stage.inputs.push_back("corpus/" + corpus.name);
+      config["corpora"].push_back(corpus.name);  // in the order in which they are read
     }
+    stage.config = config.dump();
     stage.estimated_seconds = 8;
     stage.estimated_memory = 20 * study.tokenizer.training.max_training_bytes;
     stage.run = [&study](const StageContext& context) {
@@ -107,8 +109,12 @@ void add_matching_text_stage(const Study& study, StageGraph& graph) {
   stage.kind = "matching_text";
   stage.name = "matching_text";
   const int64_t per_corpus = study.matching.tokens / static_cast<int64_t>(study.corpora.size());
-  stage.config = json{{"tokens_per_corpus", per_corpus}}.dump();
-  for (const CorpusConfig& corpus : study.corpora) stage.inputs.push_back("tokens/" + corpus.name);
+  json config = {{"tokens_per_corpus", per_corpus}};
+  for (const CorpusConfig& corpus : study.corpora) {
+    stage.inputs.push_back("tokens/" + corpus.name);
+    config["corpora"].push_back(corpus.name);  // in the order of the rows
+  }
+  stage.config = config.dump();
   stage.estimated_bytes = study.matching.tokens * 4;
   stage.run = [&study, per_corpus](const StageContext& context) {
     std::vector<std::pair<std::string, TokenShard>> corpora;

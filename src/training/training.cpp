@@ -13,6 +13,7 @@
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "core/progress.hpp"
+#include "storage/artifact.hpp"
 #include "storage/files.hpp"
 #include "storage/safetensors.hpp"
 #include "training/backpropagation.hpp"
@@ -77,13 +78,13 @@ std::string run_identity(const Checkpoint& start, const TrainingConfig& config,
   return hasher.hex();
 }
 
-// The whole state of a run between two updates is its step, weights and moments: batches are
-// numbered, and nothing is random.
+// The whole state of a run between two updates is its step, weights and moments, and whether the
+// validation of this step is done: batches are numbered, and nothing is random.
 class TrainingState {
  public:
   TrainingState(std::span<float> weights, const fs::path& work_folder, std::string identity)
       : weights_(weights),
-        file_(work_folder / "checkpoint.safetensors"),
+        file_(work_folder / kCheckpointFile),
         identity_(std::move(identity)),
         m_(weights.size(), 0.0f),
         v_(weights.size(), 0.0f) {}
@@ -103,6 +104,7 @@ class TrainingState {
     m_ = saved.read<float>("m", shape);
     v_ = saved.read<float>("v", shape);
     step = std::stoll(saved.metadata("step"));
+    validated = saved.metadata("validated") == "1";
     final_loss = std::stod(saved.metadata("loss"));
     metrics.truncate_to(std::stoll(saved.metadata("metrics_offset")));
   }
@@ -114,16 +116,16 @@ class TrainingState {
                        tensor_view("m", shape, m_), tensor_view("v", shape, v_)},
                       {{"run", identity_},
                        {"step", std::to_string(step)},
+                       {"validated", validated ? "1" : "0"},
                        {"loss", fmt::format("{}", final_loss)},
                        {"metrics_offset", std::to_string(metrics.offset())}});
   }
-
-  void remove() const { fs::remove(file_); }
 
   std::span<float> weights() { return weights_; }
   std::span<float> m() { return m_; }
   std::span<float> v() { return v_; }
   int64_t step = 0;
+  bool validated = true;  // Nothing is left to measure at this step.
   double final_loss = 0;
 
  private:
@@ -218,11 +220,26 @@ TrainedModel train_model(const Checkpoint& start, const TrainingConfig& config,
 
   Progress progress(label, steps * batch_tokens, "tokens", state.step * batch_tokens);
   const auto began = std::chrono::steady_clock::now();
-  while (state.step < steps) {
-    if (interrupted()) {
+  while (true) {
+    try {
+      throw_if_interrupted();
+      if (!state.validated) {
+        const nlohmann::ordered_json scores = to_json(validate(model, state.step));
+        metrics.append(nlohmann::ordered_json{{"step", state.step}, {"validation", scores}}.dump());
+        state.validated = true;
+        throw_if_interrupted();
+      }
+    } catch (const Interrupted&) {
       state.save(metrics);
-      throw Interrupted();
+      throw;
     }
+    const bool last = state.step == steps;
+    if (last || (config.checkpoint_every > 0 && state.step > first_step &&
+                 state.step % config.checkpoint_every == 0)) {
+      state.save(metrics);
+    }
+    if (last) break;
+
     const auto ids = text.tokens(state.step * config.batch_blocks, config.batch_blocks);
     const double loss = network.run(ids, config.batch_blocks, time, config.head_chunk);
     const Update update =
@@ -243,20 +260,10 @@ TrainedModel train_model(const Checkpoint& start, const TrainingConfig& config,
                                           {"gradient_norm", update.gradient_norm},
                                           {"tokens", state.step * batch_tokens}}
                        .dump());
-    const bool last = state.step == steps;
-    if (validate && config.evaluate_every > 0 &&
-        (last || state.step % config.evaluate_every == 0)) {
-      metrics.append(nlohmann::ordered_json{{"step", state.step},
-                                            {"validation", to_json(validate(model, state.step))}}
-                         .dump());
-    }
-    if (!last && config.checkpoint_every > 0 && state.step % config.checkpoint_every == 0) {
-      state.save(metrics);
-    }
+    state.validated = !(validate && config.evaluate_every > 0 &&
+                        (state.step == steps || state.step % config.evaluate_every == 0));
     progress.update(state.step * batch_tokens, fmt::format("loss {:.3f}", loss));
   }
-  metrics.offset();  // flushes
-
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began;
   TrainedModel trained{
       .checkpoint = {start.config, network.layout().unpack(network.weights())},
@@ -267,7 +274,6 @@ TrainedModel train_model(const Checkpoint& start, const TrainingConfig& config,
                            std::max(seconds.count(), 1e-9)};
   log_info(fmt::format("{}: loss {:.4f} after {} tokens, {:.0f} tokens/s", label,
                        trained.final_loss, trained.tokens, trained.tokens_per_second));
-  state.remove();
   return trained;
 }
 

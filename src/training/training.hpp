@@ -28,7 +28,6 @@ struct TrainingConfig {
   int64_t head_chunk = 512;        ///< Tokens whose logits exist at a time.
   int64_t evaluate_every = 0;      ///< Steps between validations, and one at the end; 0: none.
   int64_t checkpoint_every = 100;  ///< Steps; no influence on results; 0: only on Ctrl-C.
-  uint64_t seed = 42;  ///< Of the block order and initial weights, which the caller draws.
 };
 
 /// ceil(tokens / (batch_blocks · block_size)); throws Error naming the key if one makes no sense.
@@ -59,10 +58,11 @@ struct TrainedModel {
 /// training_steps · batch_blocks blocks.
 ///
 /// Writes to `work_folder`: metrics.jsonl, one line per update {"step", "loss", "learning_rate",
-/// "gradient_norm", "tokens"} and one per validation {"step", "validation": {…}}; and, while it
-/// runs, checkpoint.safetensors, from which it goes on when it is called again: with the same
-/// thread count the results are the same bytes, killed or not. Ctrl-C saves and throws Interrupted.
-/// A loss that is not finite throws Error.
+/// "gradient_norm", "tokens"} and one per validation {"step", "validation": {…}}; and
+/// kCheckpointFile, from which it goes on when it is called again: with the same thread count the
+/// results are the same bytes, killed or not. It stays at the end, so that nothing is lost before
+/// the caller has stored the result (ArtifactBuilder::commit deletes it). Ctrl-C saves and throws
+/// Interrupted. A loss that is not finite throws Error.
 TrainedModel train_model(const Checkpoint& start, const TrainingConfig& config,
                          const BlockMixture& text, const Validation& validate,
                          const std::filesystem::path& work_folder, const std::string& label);

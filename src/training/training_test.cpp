@@ -184,7 +184,46 @@ TEST(Training, KilledAndResumedGivesTheSameBytes) {
   }
   EXPECT_EQ(resumed.final_loss, expected.final_loss);
   EXPECT_EQ(read_file(broken / "metrics.jsonl"), read_file(whole / "metrics.jsonl"));
-  EXPECT_FALSE(std::filesystem::exists(broken / "checkpoint.safetensors"));
+  // The state stays until the caller has stored the result: a second call has nothing to do.
+  const TrainedModel again = train_model(
+      start, config, text, [](const Model&, int64_t) -> Scores { throw Killed(); }, broken.path(),
+      "again");
+  EXPECT_EQ(again.checkpoint.tensors.begin()->second.data,
+            expected.checkpoint.tensors.begin()->second.data);
+  EXPECT_EQ(read_file(broken / "metrics.jsonl"), read_file(whole / "metrics.jsonl"));
+}
+
+TEST(Training, InterruptedInAValidationGoesOnWithIt) {
+  TrainingConfig config = short_run();
+  config.checkpoint_every = 0;
+  const auto text = mixture(random_tokens(2000, 50, 8), 50, config);
+  const Checkpoint start = random_start(50, 9);
+  const TemporaryFolder whole, broken;
+  const Validation validate = [](const Model&, int64_t step) {
+    return Scores{{"planted", {static_cast<double>(step), 0}}};
+  };
+  train_model(start, config, text, validate, whole.path(), "whole");
+  const int64_t last = training_steps(config);
+  for (const int64_t at : {int64_t{8}, last}) {
+    EXPECT_THROW(train_model(
+                     start, config, text,
+                     [&](const Model& model, int64_t step) {
+                       if (step == at) throw Interrupted();
+                       return validate(model, step);
+                     },
+                     broken.path(), "broken"),
+                 Interrupted);
+  }
+  std::vector<int64_t> validated;
+  train_model(
+      start, config, text,
+      [&](const Model& model, int64_t step) {
+        validated.push_back(step);
+        return validate(model, step);
+      },
+      broken.path(), "broken");
+  EXPECT_EQ(validated, std::vector<int64_t>{last}) << "no update is done again";
+  EXPECT_EQ(read_file(broken / "metrics.jsonl"), read_file(whole / "metrics.jsonl"));
 }
 
 TEST(Training, LogsEveryUpdateAndValidation) {

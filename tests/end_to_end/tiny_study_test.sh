@@ -47,7 +47,50 @@ grep -E '^model/' plan.txt | grep -q stale && fail "a threshold made models stal
 [ -d run/.old ] || fail "superseded artefacts are gone"
 "$FEATFLOW" clean run | grep -q freed
 [ ! -e run/.old ] || fail "clean left .old"
-"$FEATFLOW" status run --json | grep -q '"state": "ready"' || fail "status"
+"$FEATFLOW" status run --json >status.json
+grep -q '"state": "ready"' status.json || fail "no stage is ready: $(head -c 300 status.json)"
+grep '"state"' status.json | grep -v '"ready"' && fail "a stage of a finished run is not ready"
+
+# Models from elsewhere: a folder instead of training, with its own tokenizer; a child of it; a merge.
+cat >family/loaded.toml <<END
+name = "loaded"
+[corpus.lua]
+sources = ["lua.jsonl"]
+validation_share = 0.15
+matching_share = 0.25
+[corpus.stories]
+sources = ["stories.jsonl"]
+validation_share = 0.15
+matching_share = 0.25
+[model.Lua]
+path = "../run/model/Lua"
+corpora = { lua = 1.0 }
+[model.Stories]
+path = "../run/model/Stories"
+corpora = { stories = 1.0 }
+[model.Child]
+parent = "Lua"
+corpora = { stories = 1.0 }
+training = { tokens = 2000, block_size = 32 }
+[model.Merged]
+merge = { parents = ["Lua", "Stories"], steps = 3 }
+[evaluation]
+tokens = 1000
+sweep_tokens = 1000
+[autoencoder]
+expansion = 2
+tokens = 50_000
+learning_rate = 3e-3
+evaluation_tokens = 2000
+explained_loss_tokens = 1000
+[matching]
+tokens = 4000
+minimum_tokens = 5
+minimum_documents = 2
+END
+"$FEATFLOW" run family/loaded.toml --out loaded >loaded.txt 2>loaded.err || fail "$(tail -n 3 loaded.err)"
+[ -s loaded/report/report/report.html ] || fail "no report of loaded models"
+cmp run/tokenizer/tokenizer/tokenizer.model loaded/model/Lua/tokenizer.model || fail "another tokenizer"
 
 # Commands on what the run made.
 "$FEATFLOW" eval run/model/Lua --data family/lua.jsonl --json | grep -q '"accuracy"' || fail eval

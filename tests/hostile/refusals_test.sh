@@ -17,6 +17,9 @@ sed 's/english.jsonl/nothing*.jsonl/' $study >family/missing.toml
 refused "nothing*.jsonl" "$FEATFLOW" run family/missing.toml --out new
 [ ! -e new ] || fail "a refused study left a folder"
 
+refused "matching.floor is 0.9" "$FEATFLOW" run $study --out run --set matching.floor=0.9
+refused "extension_share" "$FEATFLOW" run $study --out run --set model.Merged.extension_share=0.1
+
 # Text.
 : >family/empty.jsonl
 sed 's/english.jsonl/empty.jsonl/' $study >family/empty.toml
@@ -33,24 +36,25 @@ mkdir occupied && touch occupied/thesis.txt
 refused "not a run of FeatFlow" "$FEATFLOW" run $study --out occupied
 refused "not a run of FeatFlow" "$FEATFLOW" clean occupied
 [ -e occupied/thesis.txt ] || fail "a foreign folder was touched"
-"$FEATFLOW" run $study --out run --until model/Base -q >/dev/null 2>&1 &
-holder=$!
-sleep 1
-if kill -0 $holder 2>/dev/null; then
-  refused "$holder" "$FEATFLOW" run $study --out run
-fi
-wait $holder
+# A run in use, by a base model that takes long enough.
+long="--set model.Base.training.tokens=100_000_000"
+# shellcheck disable=SC2086
+"$FEATFLOW" run $study $long --out run --until model/Base >/dev/null 2>err.txt &
+pid=$!
+until grep -q '^\[.*\] model/Base' err.txt; do
+  kill -0 $pid 2>/dev/null || fail "over before model/Base: $(tail -n 1 err.txt)"
+  sleep 0.01
+done
+refused "$pid" "$FEATFLOW" run $study --out run
 
 # Ctrl-C saves and says how to go on; the code is 130.
-"$FEATFLOW" run $study --out run --until model >/dev/null 2>err.txt &
-pid=$!
-sleep 1
-if kill -INT $pid 2>/dev/null; then
-  code=0
-  wait $pid || code=$?
-  [ $code = 130 ] || [ $code = 0 ] || fail "exit code $code after Ctrl-C"
-  [ $code = 0 ] || grep -q 'to go on: featflow run' err.txt || fail "no way to go on: $(cat err.txt)"
-fi
+kill -INT $pid
+code=0
+wait $pid || code=$?
+[ $code = 130 ] || fail "exit code $code after Ctrl-C, expected 130"
+grep -qF "to go on: featflow run $study --out run $long --until model/Base" err.txt ||
+  fail "no way to go on: $(cat err.txt)"
+[ -s run/model/.Base.partial/checkpoint.safetensors ] || fail "Ctrl-C saved nothing"
 "$FEATFLOW" run $study --out run --until model -q >/dev/null || fail "could not go on"
 
 # Models.
@@ -67,22 +71,20 @@ refused "damaged/model.safetensors" "$FEATFLOW" eval damaged --data family/lua.j
 refused "blocks.9" "$FEATFLOW" forward run/model/Lua --ids 1,2 --taps blocks.9.mlp.hook_post --out x.safetensors
 refused "99999" "$FEATFLOW" forward run/model/Lua --ids 1,99999 --out x.safetensors
 
+# A model is not fed the tokens of another tokenizer.
+cat >family/loaded.toml <<END
+name = "loaded"
+corpus.lua.sources = ["lua.jsonl"]
+model.Loaded.path = "../run/model/Lua"
+model.Loaded.corpora.lua = 1.0
+END
+refused "not the study's tokenizer" "$FEATFLOW" run family/loaded.toml --out loaded \
+  --set tokenizer.path=../small/tokenizer/tokenizer/tokenizer.model
+
 # A typo on the command line is code 2.
 code=0
 "$FEATFLOW" run $study --outt x >/dev/null 2>&1 || code=$?
 [ $code = 2 ] || fail "a wrong option gave $code"
-
-# A full disk. Needs a file system of its own.
-mkdir disk
-if mount -t tmpfs -o size=3m tmpfs disk 2>/dev/null; then
-  trap 'umount "$work/disk" 2>/dev/null || true; rm -rf "$work"' EXIT
-  refused "" "$FEATFLOW" run $study --out disk/run
-  df --output=avail disk >/dev/null
-  umount disk
-  echo "full disk: $(tail -n 1 err 2>/dev/null)"
-else
-  echo "full disk: not tried, this user cannot mount"
-fi
 
 # What was there before all this still is.
 for folder in corpus tokenizer tokens; do

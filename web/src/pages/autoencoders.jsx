@@ -52,8 +52,13 @@ function PerCorpus({ models }) {
                 <th scope="row">{m.name}</th>
                 {corpora.map((c) => (
                   <td>
-                    {percent(cell(m, c, 'zero'))}{both && <span class="muted"> / {percent(cell(m, c, 'mean'))}</span>}
-                    {nats(m, c) !== undefined && <span class="muted"> / {fixed(nats(m, c), 3)}</span>}
+                    {percent(cell(m, c, 'zero'))}
+                    {Number.isFinite(cell(m, c, 'zero')) && (
+                      <div class="muted">
+                        {[both && percent(cell(m, c, 'mean')), nats(m, c) !== undefined && fixed(nats(m, c), 3)]
+                          .filter(Boolean).join(' / ')}
+                      </div>
+                    )}
                   </td>
                 ))}
               </tr>
@@ -62,7 +67,8 @@ function PerCorpus({ models }) {
         </table>
       </div>
       <p class="muted">
-        Zero ablation{both && ' / mean ablation'}{difference && ' / what the reconstruction adds to the loss, in nats'}.
+        With zero ablation; below it, {[both && 'with mean ablation',
+          difference && 'what the reconstruction adds to the loss, in nats'].filter(Boolean).join(' / ')}.
       </p>
     </section>
   );
