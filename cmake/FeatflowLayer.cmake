@@ -35,6 +35,7 @@ function(featflow_layer name)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE ${target} featflow_flags ${LAYER_LIBS} ${LAYER_TEST_LIBS}
                           GTest::gtest GTest::gmock GTest::gtest_main)
+    target_compile_options(${name}_test PRIVATE -O1)  # Building it would take longer than it runs.
     if(LAYER_TORCH)
       target_link_libraries(${name}_test PRIVATE torch)
     endif()

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -18,34 +17,23 @@
 #include "autoencoder/training_path.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
+#include "storage/artifact.hpp"
 #include "storage/files.hpp"
+#include "storage/temporary_folder.hpp"
 
 namespace featflow {
 namespace {
 
-using Path = std::filesystem::path;
-
-class Folder {
+class Folder : public TemporaryFolder {
  public:
-  Folder()
-      : path_(Path(testing::TempDir()) /
-              ("featflow_trainer_" + std::to_string(::getpid()) + "_" + std::to_string(next_++))) {
-    std::filesystem::remove_all(path_);
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  operator const Path&() const { return path_; }
-  std::string metrics() const { return read_file(path_ / "metrics.jsonl"); }
+  std::string metrics() const { return read_file(path() / "metrics.jsonl"); }
   std::vector<nlohmann::json> lines() const {
     std::vector<nlohmann::json> result;
-    std::ifstream in(path_ / "metrics.jsonl");
+    std::ifstream in(path() / "metrics.jsonl");
     for (std::string line; std::getline(in, line);) result.push_back(nlohmann::json::parse(line));
     return result;
   }
-  bool has_checkpoint() const { return std::filesystem::exists(path_ / "checkpoint.safetensors"); }
-
- private:
-  static inline int next_ = 0;
-  Path path_;
+  bool has_checkpoint() const { return std::filesystem::exists(path() / kCheckpointFile); }
 };
 
 // Does something first on the k-th call of batch().
@@ -97,9 +85,11 @@ TEST(Trainer, SwitchesFromDenseToSparseWithTheSameNumbers) {
   AutoencoderTraining config = small_training();
   config.l1_coefficient = 0.1;  // sparse within the 100 steps
   Folder automatic, dense, sparse;
-  const Autoencoder a = train_autoencoder(config, source, automatic, "automatic");
-  const Autoencoder b = train_autoencoder_on(StepPath::kDense, config, source, dense, "dense");
-  const Autoencoder c = train_autoencoder_on(StepPath::kSparse, config, source, sparse, "sparse");
+  const Autoencoder a = train_autoencoder(config, source, automatic.path(), "automatic");
+  const Autoencoder b =
+      train_autoencoder_on(StepPath::kDense, config, source, dense.path(), "dense");
+  const Autoencoder c =
+      train_autoencoder_on(StepPath::kSparse, config, source, sparse.path(), "sparse");
   const auto lines = automatic.lines(), dense_lines = dense.lines(), sparse_lines = sparse.lines();
   ASSERT_EQ(lines.size(), 100u);
   EXPECT_FALSE(lines.front()["sparse_path"]);
@@ -136,11 +126,11 @@ TEST(Trainer, KilledOrInterruptedAndResumedGivesTheSameBytes) {
   config.l1_coefficient = 0.3;  // so strong that features die and are resampled
   Folder whole;
   Hooked counted(source, [](int64_t) {});
-  const Autoencoder expected = train_autoencoder(config, counted, whole, "whole");
+  const Autoencoder expected = train_autoencoder(config, counted, whole.path(), "whole");
   EXPECT_TRUE(whole.has_checkpoint()) << "until the caller has stored the result";
   {
     Hooked unused(source, [](int64_t) { FAIL() << "a finished run needs no batch"; });
-    expect_equal(train_autoencoder(config, unused, whole, "again"), expected);
+    expect_equal(train_autoencoder(config, unused, whole.path(), "again"), expected);
   }
   // 21 batches for the start, one a step, 16 for each resampling that finds dead features.
   ASSERT_GE(counted.calls(), 21 + 60 + 16);
@@ -159,7 +149,7 @@ TEST(Trainer, KilledOrInterruptedAndResumedGivesTheSameBytes) {
       });
       ASSERT_LT(++attempts, 60);
       try {
-        expect_equal(train_autoencoder(config, killing, folder, "resumed"), expected);
+        expect_equal(train_autoencoder(config, killing, folder.path(), "resumed"), expected);
         break;
       } catch (const Killed&) {
       } catch (const Interrupted&) {
@@ -181,10 +171,10 @@ TEST(Trainer, RefusesACheckpointOfAnotherConfiguration) {
   Hooked early(source, [](int64_t call) {
     if (call > 26) throw Killed();
   });
-  EXPECT_THROW(train_autoencoder(config, early, folder, "first"), Killed);
+  EXPECT_THROW(train_autoencoder(config, early, folder.path(), "first"), Killed);
   ASSERT_TRUE(folder.has_checkpoint());
   config.l1_coefficient = 0.5;
-  EXPECT_THAT([&] { train_autoencoder(config, source, folder, "second"); },
+  EXPECT_THAT([&] { train_autoencoder(config, source, folder.path(), "second"); },
               testing::ThrowsMessage<Error>(testing::HasSubstr("l1_coefficient=0.5")));
 }
 
@@ -199,7 +189,7 @@ TEST(Trainer, FindsPlantedFeatures) {
   config.decay_share = 0.2;
   config.l1_coefficient = 6e-3;
   Folder folder;
-  const Autoencoder a = train_autoencoder(config, source, folder, "planted");
+  const Autoencoder a = train_autoencoder(config, source, folder.path(), "planted");
   const PlantedRecovery recovery = planted_recovery(a, PlantedTruths(options), source.present());
   const AutoencoderStatistics s = evaluate_autoencoder(a, source, 10);
   EXPECT_GT(recovery.mean_max_cosine, 0.99);
@@ -209,7 +199,7 @@ TEST(Trainer, FindsPlantedFeatures) {
   // The bar is not met by chance: an untrained dictionary stays below it.
   config.steps = 1;
   Folder other;
-  const Autoencoder untrained = train_autoencoder(config, source, other, "untrained");
+  const Autoencoder untrained = train_autoencoder(config, source, other.path(), "untrained");
   const PlantedRecovery by_chance =
       planted_recovery(untrained, PlantedTruths(options), source.present());
   EXPECT_LT(by_chance.share_above(0.9), 0.02);
@@ -272,7 +262,7 @@ TEST(Resampling, RescuesATrainingWhoseFeaturesDie) {
   for (const bool resample : {false, true}) {
     config.resample = resample;
     Folder folder;
-    const Autoencoder a = train_autoencoder(config, source, folder, "dying");
+    const Autoencoder a = train_autoencoder(config, source, folder.path(), "dying");
     dead.push_back(evaluate_autoencoder(a, source, 50).dead_share());
     found.push_back(planted_recovery(a, PlantedTruths(options), source.present()).share_above(0.9));
   }
@@ -302,7 +292,7 @@ TEST(Trainer, SaysWhatIsWrong) {
                           const AutoencoderTraining& config) -> std::string {
     Folder folder;
     try {
-      train_autoencoder(config, from, folder, "broken");
+      train_autoencoder(config, from, folder.path(), "broken");
     } catch (const Error& error) {
       return error.what();
     }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "cli/command.hpp"
 #include "cli/text_input.hpp"
 #include "core/error.hpp"
@@ -12,8 +14,49 @@
 namespace featflow {
 namespace {
 
-struct MergeOptions {
-  std::string a, b, method = "slerp", out;
+// Method, and what the methods that need a base have beside it.
+struct MethodFlags {
+  std::string base, method = "slerp", rescale = "l1_norm";
+  double scale = -1, density = 1;
+  uint64_t seed = 42;
+
+  void add_to(CLI::App& command) {
+    command
+        .add_option("--method", method,
+                    "linear, slerp, task_arithmetic, ties, dare_linear, dare_ties")
+        ->capture_default_str();
+    command.add_option("--base", base, "Model that both were fine-tuned from");
+    command.add_option("--scale", scale, "λ of the task vectors (default: 2; ties 1)")
+        ->check(CLI::NonNegativeNumber);
+    command.add_option("--density", density, "Share of each task vector that stays: ties, dare_*")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    command
+        .add_option("--rescale", rescale, "What DARE keeps: l1_norm, or density as in its paper")
+        ->check(CLI::IsMember({"l1_norm", "density"}))
+        ->capture_default_str();
+    command.add_option("--seed", seed, "Of DARE's masks")->capture_default_str();
+  }
+
+  MergeOptions options() const {
+    MergeOptions options;
+    options.method = parse_merge_method(method, "--method");
+    options.scale = scale < 0 ? default_scale(options.method) : scale;
+    options.density = density;
+    options.rescale = parse_dare_rescale(rescale, "--rescale");
+    options.seed = seed;
+    return options;
+  }
+
+  std::optional<Checkpoint> load_base() const {
+    if (base.empty()) return std::nullopt;
+    return load_checkpoint(base);
+  }
+};
+
+struct OneMerge {
+  std::string a, b, out;
+  MethodFlags method;
   double t = 0.5;
   bool force = false;
 };
@@ -23,25 +66,26 @@ std::string folder_name(const std::string& folder) {
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
-void run_merge(const MergeOptions& options, const CommonOptions& common) {
+void run_merge(const OneMerge& options, const CommonOptions& common) {
   common.apply();
   require_new(options.out, options.force);
   require_same_tokenizer(options.a, options.b);
   const ParentNames names{folder_name(options.a), folder_name(options.b)};
-  const MergeResult result =
-      merge(load_checkpoint(options.a), load_checkpoint(options.b),
-            parse_merge_method(options.method, "--method"), options.t, names);
+  const MergeOptions method = options.method.options();
+  const std::optional<Checkpoint> base = options.method.load_base();
+  const MergeResult result = merge(load_checkpoint(options.a), load_checkpoint(options.b),
+                                   base ? &*base : nullptr, options.t, method, names);
   save_checkpoint(result.checkpoint, options.out, options.a);
   if (common.json) {
     print_json({{"out", options.out},
-                {"method", options.method},
+                {"method", options.method.method},
                 {"t", options.t},
-                {"direction", merge_direction(names)},
+                {"direction", merge_direction(names, method.method)},
                 {"tensors", to_json(result.reports)}});
     return;
   }
-  fmt::print("{} at t = {} ({}) → {}\n\n", options.method, options.t, merge_direction(names),
-             options.out);
+  fmt::print("{} at t = {} ({}) → {}\n\n", options.method.method, options.t,
+             merge_direction(names, method.method), options.out);
   fmt::print("{:<52} {:>9} {:>6} {:>10} {:>10} {:>10}\n", "tensor", "cosine", "branch", "norm A",
              "norm B", "merged");
   for (const TensorReport& tensor : result.reports) {
@@ -51,7 +95,8 @@ void run_merge(const MergeOptions& options, const CommonOptions& common) {
 }
 
 struct SweepOptions {
-  std::string a, b, base, method = "slerp", data_a, data_b, out;
+  std::string a, b, data_a, data_b, out;
+  MethodFlags method;
   int steps = 51;
   int64_t block_size = 256, max_tokens = 0;
 };
@@ -60,15 +105,14 @@ void run_sweep(const SweepOptions& options, const CommonOptions& common) {
   common.apply();
   require_same_tokenizer(options.a, options.b);
   const Checkpoint a = load_checkpoint(options.a), b = load_checkpoint(options.b);
-  std::optional<Checkpoint> base;
-  if (!options.base.empty()) base = load_checkpoint(options.base);
+  const std::optional<Checkpoint> base = options.method.load_base();
   const TokenShard texts[2] = {load_text(options.data_a, options.a),
                                load_text(options.data_b, options.b)};
   SweepConfig config;
-  config.method = parse_merge_method(options.method, "--method");
+  config.merge = options.method.options();
   config.steps = options.steps;
   config.names = {folder_name(options.a), folder_name(options.b)};
-  if (base) config.base_name = folder_name(options.base);
+  if (base) config.base_name = folder_name(options.method.base);
   create_folder(options.out);
   const SweepResult result = sweep(
       a, b, base ? &*base : nullptr, config,
@@ -80,7 +124,7 @@ void run_sweep(const SweepOptions& options, const CommonOptions& common) {
     fmt::print("{}", read_file(std::filesystem::path(options.out) / "sweep.json"));
     return;
   }
-  fmt::print("{}\n{:>6} {:>12} {:>12}\n", merge_direction(config.names), "t",
+  fmt::print("{}\n{:>6} {:>12} {:>12}\n", merge_direction(config.names, config.merge.method), "t",
              "accuracy " + config.names.a, "accuracy " + config.names.b);
   for (const CurvePoint& point : result.curve) {
     fmt::print("{:>6.3f} {:>12.4f} {:>12.4f}\n", point.t, point.scores.a.accuracy(),
@@ -94,7 +138,7 @@ void run_sweep(const SweepOptions& options, const CommonOptions& common) {
 }  // namespace
 
 void add_merge(CLI::App& app, CommonOptions& common) {
-  auto options = std::make_shared<MergeOptions>();
+  auto options = std::make_shared<OneMerge>();
   CLI::App* command =
       add_command(app, "merge", "Merge two models of one shape; t = 0 is A",
                   "featflow merge runs/quick/model/Lua runs/quick/model/TinyStories "
@@ -102,7 +146,7 @@ void add_merge(CLI::App& app, CommonOptions& common) {
                   common);
   command->add_option("a", options->a, "Model folder A (t = 0)")->required();
   command->add_option("b", options->b, "Model folder B (t = 1)")->required();
-  command->add_option("--method", options->method, "slerp or linear")->capture_default_str();
+  options->method.add_to(*command);
   command->add_option("--t", options->t, "0: A, 1: B")->capture_default_str();
   command->add_option("--out", options->out, "Model folder to write")->required();
   command->add_flag("--force", options->force, "Replace an existing folder");
@@ -118,8 +162,7 @@ void add_sweep(CLI::App& app, CommonOptions& common) {
       common);
   command->add_option("a", options->a, "Model folder A (t = 0)")->required();
   command->add_option("b", options->b, "Model folder B (t = 1)")->required();
-  command->add_option("--base", options->base, "Their common parent, for its baselines");
-  command->add_option("--method", options->method, "slerp or linear")->capture_default_str();
+  options->method.add_to(*command);
   command->add_option("--steps", options->steps, "Grid points over [0, 1]")
       ->check(CLI::Range(3, 10'001))
       ->capture_default_str();

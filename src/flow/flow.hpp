@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "flow/family.hpp"
+#include "matching/cross_fit.hpp"
 #include "matching/matches.hpp"
 
 namespace featflow {
@@ -60,6 +61,7 @@ struct EdgeFlow {
   std::vector<int32_t> persisting_children, emerging, unmeasurable_children, silent_children;
   std::vector<FeaturePair> links;       ///< Measurable pairs at τ, by parent, then child.
   std::vector<FeaturePair> one_to_one;  ///< The matching at τ, by parent.
+  std::optional<CrossFit> cross_fit;    ///< Set by who has the activations; a: parent, b: child.
 
   const ThresholdCounts& at(double threshold) const;
 };

@@ -108,7 +108,8 @@ Json json_of(const EdgeFlow& edge) {
             {"unmeasurable", edge.unmeasurable_children},
             {"silent", edge.silent_children}}},
           {"links", json_of(edge.links)},
-          {"one_to_one", json_of(edge.one_to_one)}};
+          {"one_to_one", json_of(edge.one_to_one)},
+          {"cross_fit", edge.cross_fit ? to_json(*edge.cross_fit) : Json(nullptr)}};
 }
 
 Json json_of(const std::vector<EdgeFlow>& edges) {

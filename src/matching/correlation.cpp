@@ -133,6 +133,11 @@ Matches correlate(const FeatureActivations& a, const FeatureActivations& b,
                  "row_order permutes all rows of A");
   std::vector<uint8_t> mask;
   if (!options.corpora.empty()) mask = rows_of_corpora(b, options.corpora);
+  if (!options.rows.empty()) {
+    FEATFLOW_CHECK(std::ssize(options.rows) == a.rows.rows(), "one mask entry per row");
+    if (mask.empty()) mask.assign(options.rows.size(), 1);
+    for (size_t row = 0; row < mask.size(); ++row) mask[row] &= options.rows[row] != 0;
+  }
 
   // Permutations stay within a corpus, so A's own statistics hold for its permuted rows too.
   FeatureStatistics a_statistics, b_statistics;

@@ -17,6 +17,8 @@ struct CorrelationOptions {
   int64_t memory_bytes = int64_t{2} << 30;
   /// Only rows of these corpora count; empty: all rows. Figures per corpus: one call for each.
   std::vector<std::string> corpora;
+  /// Only these rows count (and only those of `corpora`); empty: all rows.
+  RowMask rows = {};
   /// A permutation [n] of A's rows, for nulls: row t of A is taken to be row row_order[t].
   std::span<const int32_t> row_order = {};
   std::string progress_label = "matching";

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,11 +16,34 @@ namespace featflow {
 enum class MergeMethod {
   kLinear,  ///< (1 − t)·a + t·b
   kSlerp,   ///< Spherical interpolation of each tensor (Shoemake 1985), as mergekit does it.
+  // Sums of task vectors (task_vectors.hpp); these need the parents' common base.
+  kTaskArithmetic,
+  kTies,
+  kDareLinear,
+  kDareTies,
+};
+bool needs_base(MergeMethod method);
+
+/// How DARE makes up for what it drops: to the task vector's L1 norm (mergekit), or by 1/density
+/// (the paper).
+enum class DareRescale { kL1Norm, kDensity };
+
+/// λ such that t = ½ adds both task vectors whole (ties averages them, so 1).
+double default_scale(MergeMethod method);
+
+struct MergeOptions {
+  MergeMethod method = MergeMethod::kSlerp;
+  // Of the methods that need a base:
+  double scale = 1;    ///< λ
+  double density = 1;  ///< Share of each task vector that stays: ties, dare_*.
+  DareRescale rescale = DareRescale::kL1Norm;
+  uint64_t seed = 0;  ///< Of DARE's masks.
 };
 
-std::string_view merge_method_name(MergeMethod method);  ///< "linear", "slerp".
+std::string_view merge_method_name(MergeMethod method);  ///< "slerp", "task_arithmetic", …
 /// Throws Error naming `where` and the nearest method if there is none of that name.
 MergeMethod parse_merge_method(std::string_view text, const std::string& where);
+DareRescale parse_dare_rescale(std::string_view text, const std::string& where);
 
 /// What people call the two parents: for messages and reports only.
 struct ParentNames {
@@ -27,71 +52,50 @@ struct ParentNames {
 };
 
 /// "t = 0 is Lua, t = 1 is TinyStories": goes wherever a t is shown.
-std::string merge_direction(const ParentNames& names);
+std::string merge_direction(const ParentNames& names, MergeMethod method);
 
 struct TensorReport {
   std::string name;
   double cosine = 0;        ///< Of the angle between the two tensors, each flattened.
-  std::string_view branch;  ///< "slerp" or "lerp": the arithmetic really used.
+  std::string_view branch;  ///< "slerp", "lerp", "ties", …: the arithmetic really used.
   double norm_a = 0, norm_b = 0, norm_merged = 0;
+  // Of the whole task vectors, where the method has a base:
+  std::optional<double> task_cosine;
+  std::optional<double> sign_conflicts;  ///< Share of opposite signs where neither is zero.
 };
 
 /// [{"name", "cosine", "branch", "norm_a", "norm_b", "norm_merged"}], as in merge.json and
 /// sweep.json.
 nlohmann::ordered_json to_json(const std::vector<TensorReport>& reports);
 
-/// All merges of two models along t, one pass over the weights each: what does not depend on t
-/// (norms, angles, branches) is computed once, in the constructor.
-///
-/// Each tensor is one flat vector, norm vectors and embeddings too. SLERP's branches are
-/// mergekit's: the angle is that of normalised copies, u = v/‖v‖ (v itself if ‖v‖ ≤ 1e-8),
-/// θ = acos(u_a·u_b), and its weights apply to the originals:
-///
-///   merged = sin((1 − t)θ)/sin θ · a + sin(tθ)/sin θ · b,    or, if |u_a·u_b| > 0.9995,
-///   merged = (1 − t)·a + t·b.
-///
-/// Arithmetic is float64, rounded once to float32; results do not depend on the thread count.
-class Merger {
+/// All merges of two models along t: what does not depend on t is computed once. Arithmetic is
+/// float64, rounded once to float32; results do not depend on the thread count.
+class MergeCurve {
  public:
-  /// `a` and `b` are borrowed and must outlive the merger. Throws Error naming the tensor, both
-  /// shapes and the likely cause if the models differ in vocabulary, shapes or architecture, or
-  /// if a weight is NaN or infinite.
-  Merger(const Checkpoint& a, const Checkpoint& b, MergeMethod method, ParentNames names = {});
-
-  /// Writes the merged model into `out`, reusing its memory. t = 0 gives a and t = 1 gives b,
-  /// bit for bit; t outside [0, 1] extrapolates. The config is a's.
-  void at(double t, Checkpoint& out) const;
-
+  virtual ~MergeCurve() = default;
+  /// Writes the merged model into `out`, reusing its memory. The config is a's. Throws Error unless
+  /// t is a number.
+  virtual void at(double t, Checkpoint& out) const = 0;
   /// One report per tensor, by name. `merged` is what at() wrote: its norms are measured.
-  std::vector<TensorReport> reports(const Checkpoint& merged) const;
-
- private:
-  struct TensorPair {
-    std::string name;
-    const Tensor* a;
-    const Tensor* b;
-    double norm_a, norm_b, cosine;
-    bool slerp;
-  };
-  /// A part of one tensor: the unit of parallel work, and of the float64 partial sums.
-  struct Chunk {
-    size_t tensor;
-    size_t begin, end;
-  };
-
-  const Checkpoint *a_, *b_;
-  std::vector<TensorPair> pairs_;
-  std::vector<Chunk> chunks_;
+  virtual std::vector<TensorReport> reports(const Checkpoint& merged) const = 0;
 };
+
+/// Borrows the models. `base` may be null unless the method needs it. Throws Error naming the
+/// tensor, both shapes and the likely cause if they differ in vocabulary, shapes or architecture,
+/// or if a weight is NaN or infinite.
+std::unique_ptr<MergeCurve> merge_curve(const Checkpoint& a, const Checkpoint& b,
+                                        const Checkpoint* base, const MergeOptions& options,
+                                        const ParentNames& names = {});
+void require_number(double t);
 
 struct MergeResult {
   Checkpoint checkpoint;
   std::vector<TensorReport> reports;
 };
 
-/// One merge, see Merger.
-MergeResult merge(const Checkpoint& a, const Checkpoint& b, MergeMethod method, double t,
-                  const ParentNames& names = {});
+/// One merge, see MergeCurve.
+MergeResult merge(const Checkpoint& a, const Checkpoint& b, const Checkpoint* base, double t,
+                  const MergeOptions& options, const ParentNames& names = {});
 
 /// Throws Error unless the two model folders hold the same tokenizer.model, byte for byte: equal
 /// shapes do not make equal vocabularies. If neither folder has one, warns that it cannot tell.

@@ -33,7 +33,7 @@ Checkpoint model_of(std::vector<std::pair<std::string, std::vector<float>>> tens
 std::vector<float> merged(std::vector<float> a, std::vector<float> b, MergeMethod method, double t,
                           std::string_view branch, double cosine) {
   const MergeResult result =
-      merge(model_of({{"w", std::move(a)}}), model_of({{"w", std::move(b)}}), method, t);
+      merge(model_of({{"w", std::move(a)}}), model_of({{"w", std::move(b)}}), nullptr, t, {method});
   EXPECT_EQ(result.reports.at(0).name, "w");
   EXPECT_EQ(result.reports.at(0).branch, branch);
   EXPECT_NEAR(result.reports.at(0).cosine, cosine, 1e-7);
@@ -162,11 +162,11 @@ std::pair<Checkpoint, Checkpoint> random_parents(uint64_t seed) {
 TEST(Merge, RandomTensorsAgreeWithAFloat64Reference) {
   const auto [a, b] = random_parents(1);
   for (const MergeMethod method : {kLinear, kSlerp}) {
-    const Merger merger(a, b, method);
+    const auto merger = merge_curve(a, b, nullptr, {method});
     Checkpoint out;
     for (const double t : {-0.1, 0.003, 0.58, 0.99, 1.1}) {
-      merger.at(t, out);
-      const std::vector<TensorReport> reports = merger.reports(out);
+      merger->at(t, out);
+      const std::vector<TensorReport> reports = merger->reports(out);
       ASSERT_EQ(reports.size(), a.tensors.size());
       std::set<std::string_view> branches;
       for (const TensorReport& report : reports) {
@@ -199,7 +199,8 @@ TEST(Merge, EndsAreTheParentsBitForBit) {
   a.tensors["tensor0"].data[0] = -0.0f;  // 1 · −0 + 0 · 3 = +0, but the parent has −0
   b.tensors["tensor0"].data[0] = 3;
   for (const MergeMethod method : {kLinear, kSlerp}) {
-    const MergeResult at_0 = merge(a, b, method, 0), at_1 = merge(a, b, method, 1);
+    const MergeResult at_0 = merge(a, b, nullptr, 0, {method}),
+                      at_1 = merge(a, b, nullptr, 1, {method});
     for (const auto& [name, tensor] : a.tensors) {
       const auto same = [](const std::vector<float>& x, const std::vector<float>& y) {
         return x.size() == y.size() && std::memcmp(x.data(), y.data(), 4 * x.size()) == 0;
@@ -214,10 +215,10 @@ TEST(Merge, ThreadsDoNotMatter) {
   const auto [a, b] = random_parents(3);
   const int threads = thread_count();
   set_thread_count(1);
-  const MergeResult expected = merge(a, b, kSlerp, 0.37);
+  const MergeResult expected = merge(a, b, nullptr, 0.37, {kSlerp});
   for (const int count : {2, 5}) {
     set_thread_count(count);
-    const MergeResult result = merge(a, b, kSlerp, 0.37);
+    const MergeResult result = merge(a, b, nullptr, 0.37, {kSlerp});
     for (size_t i = 0; i < expected.reports.size(); ++i) {
       const TensorReport &x = expected.reports[i], &y = result.reports[i];
       EXPECT_EQ(std::tie(x.cosine, x.norm_a, x.norm_b, x.norm_merged),
@@ -234,7 +235,7 @@ TEST(Merge, OutputOfAnotherModelIsReplaced) {
   a.config.eos_token_id = 7;
   const Checkpoint b = model_of({{"w", {3, 4}}});
   Checkpoint out = model_of({{"stale", {1}}, {"w", {1, 2, 3, 4, 5}}});
-  Merger(a, b, kLinear).at(0.5, out);
+  merge_curve(a, b, nullptr, {kLinear})->at(0.5, out);
   EXPECT_EQ(out.tensors.size(), 1);
   EXPECT_EQ(out.tensors.at("w").shape, std::vector<int64_t>{2});
   EXPECT_EQ(out.tensors.at("w").data, (std::vector<float>{2, 3}));
@@ -244,7 +245,7 @@ TEST(Merge, OutputOfAnotherModelIsReplaced) {
 TEST(Merge, RefusesModelsThatDoNotFit) {
   const ParentNames names{"Lua", "Tiny\nStories"};
   const auto refusal = [&](const Checkpoint& a, const Checkpoint& b) {
-    return error_of([&] { Merger(a, b, kSlerp, names); });
+    return error_of([&] { merge_curve(a, b, nullptr, {kSlerp}, names); });
   };
   Checkpoint a, b;
   a.tensors["lm_head.weight"] = {{3, 2}, std::vector<float>(6)};
@@ -287,7 +288,7 @@ TEST(Merge, MethodNames) {
               AllOf(HasSubstr("study.toml: merge.method: 'slurp'"), HasSubstr("\"slerp\"?")));
   EXPECT_THAT(error_of([] { parse_merge_method("liner", "x"); }), HasSubstr("\"linear\"?"));
   EXPECT_THAT(error_of([] { parse_merge_method("", "x"); }), HasSubstr("Methods: linear, slerp"));
-  EXPECT_EQ(merge_direction({"Lua", "TinyStories"}), "t = 0 is Lua, t = 1 is TinyStories");
+  EXPECT_EQ(merge_direction({"Lua", "TinyStories"}, kSlerp), "t = 0 is Lua, t = 1 is TinyStories");
 }
 
 TEST(Merge, TokenizersMustBeTheSame) {

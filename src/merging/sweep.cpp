@@ -25,6 +25,19 @@ std::string dump(const Json& json, int indent = -1) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
+// What a method has beside t.
+Json options_json(const MergeOptions& options) {
+  Json json = Json::object();
+  if (!needs_base(options.method)) return json;
+  json["scale"] = options.scale;
+  if (options.method == MergeMethod::kTaskArithmetic) return json;
+  json["density"] = options.density;
+  if (options.method == MergeMethod::kTies) return json;
+  json["rescale"] = options.rescale == DareRescale::kL1Norm ? "l1_norm" : "density";
+  json["seed"] = options.seed;
+  return json;
+}
+
 std::string weights_hash(const Checkpoint& model) {
   Hasher hasher;
   hasher.field(to_json(model.config));
@@ -181,14 +194,15 @@ std::string sweep_json(const SweepResult& result, const SweepConfig& config) {
       {"warning", result.balance.warning ? Json(*result.balance.warning) : Json()},
   };
   const Json json = {
-      {"method", merge_method_name(config.method)},
-      {"direction", merge_direction(config.names)},
+      {"method", merge_method_name(config.merge.method)},
+      {"options", options_json(config.merge)},
+      {"direction", merge_direction(config.names, config.merge.method)},
       {"a", config.names.a},
       {"b", config.names.b},
       {"base", result.base ? Json(config.base_name) : Json()},
       {"baselines",
-       {{"a", summary(result.curve.front().scores)},
-        {"b", summary(result.curve.back().scores)},
+       {{"a", summary(result.parent_a)},
+        {"b", summary(result.parent_b)},
         {"base", result.base ? summary(*result.base) : Json()}}},
       {"curve", curve},
       {"balance", balance},
@@ -235,8 +249,8 @@ void write_scores(const SweepResult& result, const SweepConfig& config,
   }
   write_safetensors(path, tensors,
                     {{"balance_t", fmt::format("{}", result.balance.t)},
-                     {"direction", merge_direction(config.names)},
-                     {"method", std::string(merge_method_name(config.method))}});
+                     {"direction", merge_direction(config.names, config.merge.method)},
+                     {"method", std::string(merge_method_name(config.merge.method))}});
 }
 
 std::vector<std::string> sweep_warnings(const SweepResult& result, const SweepConfig& config) {
@@ -272,13 +286,14 @@ SweepResult sweep(const Checkpoint& a, const Checkpoint& b, const Checkpoint* ba
                     in_quotes(config.base_name), base->config.vocab_size, in_quotes(config.names.a),
                     a.config.vocab_size));
   }
-  const Merger merger(a, b, config.method, config.names);
-  log_info(fmt::format("{} sweep in {} steps: {}", merge_method_name(config.method), config.steps,
-                       merge_direction(config.names)));
+  const auto merges = merge_curve(a, b, base, config.merge, config.names);
+  log_info(fmt::format("{} sweep in {} steps: {}", merge_method_name(config.merge.method),
+                       config.steps, merge_direction(config.names, config.merge.method)));
 
   create_folder(work_folder);
   const std::filesystem::path progress_file = work_folder / "sweep.progress";
-  const Json header = {{"method", merge_method_name(config.method)},
+  const Json header = {{"method", merge_method_name(config.merge.method)},
+                       {"options", options_json(config.merge)},
                        {"steps", config.steps},
                        {"names", {config.names.a, config.names.b, config.base_name}},
                        {"a", weights_hash(a)},
@@ -299,7 +314,7 @@ SweepResult sweep(const Checkpoint& a, const Checkpoint& b, const Checkpoint* ba
   for (int step = 0; step < config.steps; ++step) {
     const double t = static_cast<double>(step) / (config.steps - 1);
     result.curve.push_back({t, log.get(fmt::format("merge at t = {}", t), [&] {
-                              merger.at(t, merged);
+                              merges->at(t, merged);
                               return score(merged);
                             })});
     const PairScores& scores = result.curve.back().scores;
@@ -307,10 +322,14 @@ SweepResult sweep(const Checkpoint& a, const Checkpoint& b, const Checkpoint* ba
                                           scores.b.accuracy()));
   }
   if (base) result.base = log.get("base", [&] { return score(*base); });
+  // An interpolation ends in the parents, bit for bit.
+  const bool ends = !needs_base(config.merge.method);
+  result.parent_a = ends ? result.curve.front().scores : log.get("A", [&] { return score(a); });
+  result.parent_b = ends ? result.curve.back().scores : log.get("B", [&] { return score(b); });
 
   result.balance = find_balance(result.curve, config.names);
-  merger.at(result.balance.t, merged);
-  result.tensors = merger.reports(merged);
+  merges->at(result.balance.t, merged);
+  result.tensors = merges->reports(merged);
   const auto on_grid = std::ranges::find(result.curve, result.balance.t, &CurvePoint::t);
   result.merged = on_grid != result.curve.end()
                       ? on_grid->scores
@@ -323,8 +342,8 @@ SweepResult sweep(const Checkpoint& a, const Checkpoint& b, const Checkpoint* ba
   std::filesystem::remove(progress_file);
 
   log_info(fmt::format("balance at t = {:.4g} ({}): accuracy {:.4f} and {:.4f}", result.balance.t,
-                       merge_direction(config.names), result.merged.a.accuracy(),
-                       result.merged.b.accuracy()));
+                       merge_direction(config.names, config.merge.method),
+                       result.merged.a.accuracy(), result.merged.b.accuracy()));
   for (const std::string& warning : result.warnings) log_warning(warning);
   return result;
 }

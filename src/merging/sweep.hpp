@@ -35,14 +35,16 @@ struct Balance {
 };
 
 struct SweepConfig {
-  MergeMethod method = MergeMethod::kSlerp;
+  MergeOptions merge;
   int steps = 51;  ///< Points of the even grid over [0, 1], both ends included.
   ParentNames names;
   std::string base_name = "base";
 };
 
 struct SweepResult {
-  std::vector<CurvePoint> curve;   ///< [steps]; the first is parent A itself, the last parent B.
+  std::vector<CurvePoint> curve;  ///< [steps]
+  /// A and B themselves: the ends of the curve, but not with every method.
+  PairScores parent_a, parent_b;
   std::optional<PairScores> base;  ///< Of the model both parents were fine-tuned from, if given.
   Balance balance;
   PairScores merged;                  ///< Of the model merged at balance.t.
@@ -64,7 +66,8 @@ Balance find_balance(const std::vector<CurvePoint>& curve, const ParentNames& na
 
 /// Merges a and b at every t of the grid and scores each merge on both validation texts (the
 /// paper's Figure 5), with the base's and the parents' own scores beside it; then finds the
-/// balance point and scores the model merged there too. `base` may be null.
+/// balance point and scores the model merged there too. `base` may be null unless the method needs
+/// it.
 ///
 /// Writes into `work_folder`:
 ///   sweep.csv             t, accuracy_a, accuracy_b, loss_a, loss_b (nats per position)
@@ -79,8 +82,8 @@ Balance find_balance(const std::vector<CurvePoint>& curve, const ParentNames& na
 /// same bytes as those of a run never stopped. The texts behind `evaluate` are the caller's to keep
 /// the same (changed ones are noticed where they change the counts).
 ///
-/// Throws Error as Merger does, if a text has no prediction in one of its halves, or if a loss is
-/// not finite; Interrupted between evaluations.
+/// Throws Error as merge_curve does, if a text has no prediction in one of its halves, or if a loss
+/// is not finite; Interrupted between evaluations.
 SweepResult sweep(const Checkpoint& a, const Checkpoint& b, const Checkpoint* base,
                   const SweepConfig& config, const Evaluate& evaluate,
                   const std::filesystem::path& work_folder);

@@ -68,7 +68,7 @@ class SweepTest : public ::testing::Test {
   SweepTest() {
     std::filesystem::remove_all(root_);
     create_folder(root_);
-    config_.method = MergeMethod::kLinear;
+    config_.merge.method = MergeMethod::kLinear;
     config_.names = {"Lua", "TinyStories"};
     config_.base_name = "BabyPython";
   }
@@ -291,7 +291,7 @@ TEST_F(SweepTest, WritesWhatWasMeasured) {
 }
 
 TEST_F(SweepTest, SlerpMergesAreWhatIsEvaluated) {
-  config_.method = MergeMethod::kSlerp;
+  config_.merge.method = MergeMethod::kSlerp;
   config_.steps = 5;
   a_.tensors["w"].data = {1, 0};
   b_.tensors["w"].data = {0, 1};

@@ -57,6 +57,7 @@ Json edge_summary(const Json& edge, double threshold, const std::vector<ReportNu
           {"emerging", edge.at("child_features").at("emerging").size()},
           {"one_to_one", edge.at("one_to_one").size()},
           {"permuted", permuted},
+          {"cross_fit", edge.contains("cross_fit") ? edge.at("cross_fit") : Json(nullptr)},
           {"rare_parent", {parent.at("silent"), parent.at("unmeasurable")}},
           {"rare_child", {child.at("silent"), child.at("unmeasurable")}},
           {"thresholds", thresholds}};

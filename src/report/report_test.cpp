@@ -299,7 +299,7 @@ class Study {
       return scores;
     };
     SweepConfig config;
-    config.method = MergeMethod::kLinear;
+    config.merge.method = MergeMethod::kLinear;
     config.steps = 21;
     config.names = {"Lua", "Tiny<b>Stories"};
     config.base_name = "BabyPython";

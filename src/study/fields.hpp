@@ -109,6 +109,8 @@ void fields(MatchingSettings& s, Visit& visit) {
   visit("minimum_tokens", s.minimum_tokens, kPositive);
   visit("minimum_documents", s.minimum_documents, kPositive);
   visit("permutations", s.permutations, kNotNegative);
+  visit("groups", s.groups, Range{0, 100'000});
+  visit("resamples", s.resamples, Range{0, 1e6});
 }
 
 template <typename Visit>

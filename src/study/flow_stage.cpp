@@ -3,6 +3,7 @@
 
 #include "features/pearson.hpp"
 #include "flow/flow.hpp"
+#include "storage/files.hpp"
 #include "study/stages.hpp"
 
 namespace featflow {
@@ -67,7 +68,13 @@ void add_flow_stage(const Study& study, StageGraph& graph) {
                                load_feature_activations(context.input("activations/" + descendant)),
                                pairs);
     };
-    save_flow(compute_flow(family, all, intersection, options), context.folder);
+    Flow flow = compute_flow(family, all, intersection, options);
+    for (EdgeFlow& edge : flow.family) {
+      const auto folder = context.input("matching/" + edge.parent + "--" + edge.child);
+      const json facts = json::parse(read_file(folder / "edge.json"));
+      if (!facts["cross_fit"].is_null()) edge.cross_fit = parse_cross_fit(facts["cross_fit"]);
+    }
+    save_flow(flow, context.folder);
   };
   graph.add(std::move(stage));
 }

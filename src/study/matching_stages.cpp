@@ -4,8 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
+#include "core/log.hpp"
 #include "core/rng.hpp"
 #include "matching/correlation.hpp"
+#include "matching/cross_fit.hpp"
 #include "matching/matches.hpp"
 #include "matching/null.hpp"
 #include "storage/files.hpp"
@@ -36,6 +38,29 @@ std::vector<std::string> corpora_of_both(const Study& study, const std::string& 
   return both;
 }
 
+// Definitions 13; null if it is not asked for, or there are too few documents for it.
+json cross_fit_json(const Study& study, const FeatureActivations& a, const FeatureActivations& b,
+                    uint64_t seed) {
+  constexpr int64_t kFewest = 20;  // below it an interval says little
+  if (study.matching.groups == 0) return nullptr;
+  const int64_t documents = documents_per_half(a);
+  if (documents < std::min(kFewest, study.matching.groups)) {
+    log_warning(
+        fmt::format("{} → {}: no cross-fitted counts: {} documents in half of the matching "
+                    "text, expected at least {} (matching.tokens)",
+                    a.model, b.model, documents, kFewest));
+    return nullptr;
+  }
+  CrossFitOptions options;
+  options.threshold = study.matching.threshold;
+  options.limits = measurable_limits(study);
+  options.groups = std::min(study.matching.groups, documents);
+  options.resamples = study.matching.resamples;
+  options.seed = derive_seed(seed, "cross-fitting");
+  options.correlation = correlation_options(study, a.model + " → " + b.model);
+  return json::parse(to_json(cross_fit(a, b, options)).dump());
+}
+
 // The counts of an edge from parent A to child B, with what chance alone gives beside them.
 json edge_json(const Study& study, const FeatureActivations& a, const FeatureActivations& b,
                const Matches& matches, uint64_t seed) {
@@ -50,6 +75,7 @@ json edge_json(const Study& study, const FeatureActivations& a, const FeatureAct
                {"measurable_children", measurable_count(matches.b)},
                {"persisting_parents", observed.features_a},
                {"persisting_children", observed.features_b},
+               {"cross_fit", cross_fit_json(study, a, b, seed)},
                {"permutations", study.matching.permutations},
                {"chance_parents", nullptr},
                {"chance_children", nullptr}};
@@ -83,10 +109,15 @@ void add_pair(const Study& study, const std::string& a, const std::string& b, St
                  {"minimum_tokens", study.matching.minimum_tokens},
                  {"minimum_documents", study.matching.minimum_documents},
                  {"corpora_of_both", both}};
-  if (edge) config.update({{"permutations", study.matching.permutations}, {"seed", seed}});
+  if (edge) {
+    config.update({{"permutations", study.matching.permutations},
+                   {"groups", study.matching.groups},
+                   {"resamples", study.matching.resamples},
+                   {"seed", seed}});
+  }
   stage.config = config.dump();
   stage.inputs = {"activations/" + a, "activations/" + b};
-  stage.estimated_seconds = 3.5e-6 * static_cast<double>(study.matching.tokens) * (edge ? 3 : 2);
+  stage.estimated_seconds = 3.5e-6 * static_cast<double>(study.matching.tokens) * (edge ? 4 : 2);
   stage.estimated_bytes = 10 << 20;
   stage.estimated_memory =  // both sides and their mapped files; a copy and a transpose
       5 * activations_memory(study.matching.tokens) +

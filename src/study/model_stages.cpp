@@ -185,6 +185,43 @@ std::string common_base(const Study& study, const ModelSettings& merged) {
   return base == study.model(merged.merge.parents[1]).parent ? base : std::string();
 }
 
+MergeOptions merge_options(const Study& study, const ModelSettings& merged) {
+  const std::string where = "model " + merged.name;
+  MergeOptions options;
+  options.method = parse_merge_method(merged.merge.method, where);
+  options.scale = merged.merge.scale < 0 ? default_scale(options.method) : merged.merge.scale;
+  options.density = merged.merge.density;
+  options.rescale = parse_dare_rescale(merged.merge.rescale, where);
+  options.seed = derive_seed(study.seed, "merge/" + merged.name);
+  return options;
+}
+
+// What a merge and its sweep have in common; a method without a base reads no more.
+json merge_json(const Study& study, const ModelSettings& merged) {
+  const MergeOptions options = merge_options(study, merged);
+  json config = {{"method", merged.merge.method}, {"parents", merged.merge.parents}};
+  if (needs_base(options.method)) {
+    config.update({{"scale", options.scale},
+                   {"density", options.density},
+                   {"rescale", merged.merge.rescale},
+                   {"seed", options.seed}});
+  }
+  return config;
+}
+
+// The base as the method needs it: an empty name where it needs none.
+std::string required_base(const Study& study, const ModelSettings& merged) {
+  if (!needs_base(merge_options(study, merged).method)) return "";
+  const std::string base = common_base(study, merged);
+  if (base.empty()) {
+    throw Error(
+        fmt::format("model {}: {} adds what each parent has learned since a common base, "
+                    "expected parents that were fine-tuned from one model",
+                    merged.name, merged.merge.method));
+  }
+  return base;
+}
+
 void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& graph) {
   const ModelSettings& a = study.model(merged.merge.parents[0]);
   const ModelSettings& b = study.model(merged.merge.parents[1]);
@@ -198,14 +235,13 @@ void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& grap
   Stage stage;
   stage.kind = "sweep";
   stage.name = merged.name;
-  stage.config = json{{"method", merged.merge.method},
-                      {"parents", merged.merge.parents},
-                      {"steps", merged.merge.steps},
+  json config_json = merge_json(study, merged);
+  config_json.update({{"steps", merged.merge.steps},
                       {"corpora_a", a.corpora},
                       {"corpora_b", b.corpora},
-                      {"block_size", study.model(a.name).training.block_size},
-                      {"tokens", study.evaluation.sweep_tokens}}
-                     .dump();
+                      {"block_size", a.training.block_size},
+                      {"tokens", study.evaluation.sweep_tokens}});
+  stage.config = config_json.dump();
   std::map<std::string, double> corpora = a.corpora;
   corpora.insert(b.corpora.begin(), b.corpora.end());
   stage.inputs = token_inputs(corpora);
@@ -226,7 +262,7 @@ void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& grap
                           a.training.block_size, study.evaluation.sweep_tokens);
     };
     SweepConfig config;
-    config.method = parse_merge_method(merged.merge.method, "model " + merged.name);
+    config.merge = merge_options(study, merged);
     config.steps = static_cast<int>(merged.merge.steps);
     config.names = {a.name, b.name};
     config.base_name = base;
@@ -237,14 +273,15 @@ void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& grap
 }
 
 void add_merged_model(const Study& study, const ModelSettings& merged, StageGraph& graph) {
-  parse_merge_method(merged.merge.method, "model " + merged.name);
+  const std::string base = required_base(study, merged);
   if (merged.merge.balanced()) add_sweep(study, merged, graph);
   const std::string a = "model/" + merged.merge.parents[0], b = "model/" + merged.merge.parents[1];
   Stage stage;
   stage.kind = "model";
   stage.name = merged.name;
   stage.inputs = {a, b};
-  json config = {{"method", merged.merge.method}, {"parents", merged.merge.parents}};
+  if (!base.empty()) stage.inputs.push_back("model/" + base);
+  json config = merge_json(study, merged);
   if (merged.merge.balanced()) {
     config["t"] = "balance";
     stage.inputs.push_back("sweep/" + merged.name);
@@ -253,7 +290,7 @@ void add_merged_model(const Study& study, const ModelSettings& merged, StageGrap
   }
   stage.config = config.dump();
   stage.estimated_bytes = study.architecture.parameter_count() * 4;
-  stage.run = [&merged, a, b](const StageContext& context) {
+  stage.run = [&study, &merged, a, b, base](const StageContext& context) {
     double t = merged.merge.t;
     if (merged.merge.balanced()) {
       const auto curve =
@@ -262,17 +299,20 @@ void add_merged_model(const Study& study, const ModelSettings& merged, StageGrap
     }
     require_same_tokenizer(context.input(a), context.input(b));
     const ParentNames names{merged.merge.parents[0], merged.merge.parents[1]};
+    const MergeOptions options = merge_options(study, merged);
+    std::optional<Checkpoint> base_checkpoint;
+    if (!base.empty()) base_checkpoint = load_checkpoint(context.input("model/" + base));
     const MergeResult result =
         merge(load_checkpoint(context.input(a)), load_checkpoint(context.input(b)),
-              parse_merge_method(merged.merge.method, merged.name), t, names);
+              base_checkpoint ? &*base_checkpoint : nullptr, t, options, names);
     save_checkpoint(result.checkpoint, context.folder, context.input(a));
     const nlohmann::ordered_json facts = {{"method", merged.merge.method},
                                           {"t", t},
-                                          {"direction", merge_direction(names)},
+                                          {"direction", merge_direction(names, options.method)},
                                           {"tensors", to_json(result.reports)}};
     write_file_atomic(context.folder / "merge.json", facts.dump(2) + "\n");
     log_info(fmt::format("{}: {} at t = {:.4f} ({})", merged.name, merged.merge.method, t,
-                         merge_direction(names)));
+                         merge_direction(names, options.method)));
   };
   graph.add(std::move(stage));
 }

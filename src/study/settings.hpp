@@ -27,6 +27,10 @@ struct MergeSettings {
   std::vector<std::string> parents;  ///< Two names: t = 0 is the first, t = 1 the second.
   double t = -1;                     ///< Negative: at the balance point (definitions 19).
   int64_t steps = 51;                ///< Grid points of the sweep.
+  // Of methods that add task vectors:
+  double scale = -1;  ///< λ; negative: default_scale().
+  double density = 1;
+  std::string rescale = "l1_norm";
 
   bool balanced() const { return t < 0; }
 };
@@ -73,6 +77,8 @@ struct MatchingSettings {
   int64_t minimum_tokens = 30;  ///< A measurable feature (definitions 9).
   int64_t minimum_documents = 10;
   int64_t permutations = 1;  ///< Of A's rows, for the null count beside each edge.
+  int64_t groups = 50;       ///< Of documents, for cross-fitting each edge; 0: none.
+  int64_t resamples = 1000;  ///< Of the groups, for its interval.
 };
 
 struct CaseStudySettings {

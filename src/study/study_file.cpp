@@ -192,6 +192,9 @@ ModelSettings read_model(const toml::table& table, const std::string& name, Tabl
     m("method", model.merge.method);
     m("parents", model.merge.parents);
     m("steps", model.merge.steps, Range{3, 10'001});
+    m("scale", model.merge.scale, kNotNegative);
+    m("density", model.merge.density, kSomeShare);
+    m("rescale", model.merge.rescale);
     if (const toml::node* t = m.take("t")) {
       if (t->is_number()) {
         model.merge.t = *t->value<double>();

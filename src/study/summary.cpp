@@ -158,12 +158,21 @@ class Summary {
     }
   }
 
+  // "19.6% (17.0–22.4)": of the measurable parents (definitions 13).
+  static std::string cross_fitted(const json& fit) {
+    if (fit.is_null()) return "–";
+    const json& parents = fit["a"];
+    const double all = std::max(1.0, parents["measurable"].get<double>()) / 100;
+    return fmt::format("{:.1f}% ({:.1f}–{:.1f})", parents["matched"].get<double>() / all,
+                       parents["low"].get<double>() / all, parents["high"].get<double>() / all);
+  }
+
   void edges() {
     line("");
     line(fmt::format("Features along each edge at r ≥ {} (measurable features only)",
                      study_.matching.threshold));
-    line(fmt::format("  {:<28}{:>11}{:>14}{:>13}{:>11}{:>8}", "", "persisting", "disappearing",
-                     "as children", "emerging", "chance"));
+    line(fmt::format("  {:<28}{:>11}{:>14}{:>13}{:>11}{:>8}{:>20}", "", "persisting",
+                     "disappearing", "as children", "emerging", "chance", "cross-fitted, 95%"));
     for (const ModelSettings& child : study_.models) {
       for (const std::string& parent : child.parents()) {
         const json edge = read_json(run_ / "matching" / (parent + "--" + child.name) / "edge.json");
@@ -171,12 +180,13 @@ class Summary {
         const json& chance = edge["chance_parents"];  // null: no permutations were asked for
         const int64_t parents = edge["measurable_parents"], children = edge["measurable_children"];
         const int64_t persisting_children = edge["persisting_children"];
-        line(fmt::format("  {:<28}{:>11}{:>14}{:>13}{:>11}{:>8}", parent + " → " + child.name,
+        line(fmt::format("  {:<28}{:>11}{:>14}{:>13}{:>11}{:>8}{:>20}", parent + " → " + child.name,
                          fmt::format("{} ({:.0f}%)", persisting,
                                      100.0 * static_cast<double>(persisting) /
                                          static_cast<double>(std::max<int64_t>(parents, 1))),
                          parents - persisting, persisting_children, children - persisting_children,
-                         chance.is_null() ? "–" : fmt::format("{:.3g}", chance.get<double>())));
+                         chance.is_null() ? "–" : fmt::format("{:.3g}", chance.get<double>()),
+                         cross_fitted(edge["cross_fit"])));
         if (persisting < kPersisting) {
           warn(fmt::format("{} → {}: only {} measurable features persist, expected at least {}",
                            parent, child.name, persisting, kPersisting));

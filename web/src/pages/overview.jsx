@@ -33,10 +33,18 @@ function Sentences({ flow }) {
   );
 }
 
+/** Share and interval of a cross-fitted count: "19.6% (17.0–22.4)". */
+function interval(fit) {
+  if (!fit) return '–';
+  const share = (n) => (100 * n / Math.max(1, fit.measurable)).toFixed(1);
+  return `${share(fit.matched)}% (${share(fit.low)}–${share(fit.high)})`;
+}
+
 function Edges({ edges, links = true }) {
   const Number = ({ model, cls, n }) => (
     links ? <a href={modelHref(model, { class: cls })}>{count(n)}</a> : count(n));
   const nulls = edges.some((e) => e.permuted !== null && e.permuted !== undefined);
+  const fits = edges.some((e) => e.cross_fit);
   return (
     <div class="scroll">
       <table>
@@ -45,8 +53,11 @@ function Edges({ edges, links = true }) {
             <th rowspan="2">edge</th><th colspan="3" class="group">of the parent</th>
             <th colspan="3" class="group">of the child</th><th rowspan="2">one-to-one<br />pairs</th>
             {nulls && <th rowspan="2">with rows<br />permuted</th>}
+            {fits && <th colspan="2" class="group">cross-fitted, 95%</th>}
           </tr>
-          <tr><th>persist</th><th>share</th><th>disappear</th><th>persist</th><th>share</th><th>emerge</th></tr>
+          <tr><th>persist</th><th>share</th><th>disappear</th><th>persist</th><th>share</th><th>emerge</th>
+            {fits && <><th>of the parent</th><th>of the child</th></>}
+          </tr>
         </thead>
         <tbody>
           {edges.map((e) => (
@@ -60,6 +71,7 @@ function Edges({ edges, links = true }) {
               <td><Number model={e.child} cls={`emerging:${e.parent}`} n={e.emerging} /></td>
               <td>{count(e.one_to_one)}</td>
               {nulls && <td>{count(e.permuted)}</td>}
+              {fits && <><td>{interval(e.cross_fit?.a)}</td><td>{interval(e.cross_fit?.b)}</td></>}
             </tr>
           ))}
         </tbody>
@@ -105,6 +117,8 @@ export function Overview({ overview }) {
             Shares are of the measurable features, those active on at least {count(flow.min_tokens)} tokens
             in at least {count(flow.min_documents)} documents of that text; rarer ones are counted apart.
             {' '}One-to-one pairs are a maximum-weight matching.
+            {flow.family.some((e) => e.cross_fit) && ' Cross-fitted: the partner is chosen on half of the'
+              + ' documents and r measured on the other half; the interval resamples documents.'}
           </p>
           <Chains flow={flow} />
           <Thresholds edges={flow.family} />

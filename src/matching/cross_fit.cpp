@@ -1,0 +1,302 @@
+#include "matching/cross_fit.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+#include "core/interrupt.hpp"
+#include "core/parallel.hpp"
+#include "core/rng.hpp"
+
+namespace featflow {
+namespace {
+
+constexpr double kTail = 0.025;  // on each side of the interval
+
+/// Which half each row belongs to, and which group of documents within it.
+struct Split {
+  std::vector<uint8_t> half;   // [n] 0 or 1; 2: not counted
+  std::vector<int32_t> group;  // [n]
+};
+
+Split split_documents(const FeatureActivations& a, const std::vector<uint8_t>& counted,
+                      int64_t groups) {
+  const int64_t n = a.rows.rows();
+  if (std::ssize(a.documents) != n) {
+    throw Error(
+        fmt::format("cross-fitting {}: its feature activations carry no documents, which "
+                    "are what is split in halves (harvest them again)",
+                    in_quotes(a.model)));
+  }
+  Split split{std::vector<uint8_t>(static_cast<size_t>(n), 2),
+              std::vector<int32_t>(static_cast<size_t>(n), 0)};
+  std::map<int, int64_t> in_corpus;  // documents so far
+  std::array<int64_t, 2> in_half = {0, 0};
+  for (size_t row = 0; row < static_cast<size_t>(n); ++row) {
+    if (!counted.empty() && counted[row] == 0) continue;
+    const bool first = row == 0 || a.documents[row] != a.documents[row - 1];
+    int64_t& number = in_corpus[a.corpora.empty() ? 0 : a.corpora[row]];
+    if (first) in_half[static_cast<size_t>(number++ % 2)] += 1;
+    const auto half = static_cast<size_t>((number - 1) % 2);
+    split.half[row] = static_cast<uint8_t>(half);
+    split.group[row] = static_cast<int32_t>((in_half[half] - 1) % groups);
+  }
+  if (std::ranges::min(in_half) < groups) {
+    throw Error(fmt::format(
+        "cross-fitting {}: {} and {} documents in the two halves, expected at least one for each "
+        "of {} groups; more matching text, or fewer groups",
+        in_quotes(a.model), in_half[0], in_half[1], groups));
+  }
+  return split;
+}
+
+/// Sums of chosen pairs over the rows of one half, by group: what a bootstrap needs.
+class GroupedSums {
+ public:
+  GroupedSums(const FeatureColumns& a, const FeatureColumns& b, std::vector<FeaturePair> pairs,
+              const Split& split, int half, int64_t groups)
+      : pairs_(std::move(pairs)), groups_(groups), rows_(static_cast<size_t>(groups), 0) {
+    for (size_t row = 0; row < split.half.size(); ++row) {
+      if (split.half[row] == half) rows_[static_cast<size_t>(split.group[row])] += 1;
+    }
+    const auto features_of = [](const FeatureColumns& columns) {
+      return static_cast<size_t>(columns.end_feature());
+    };
+    sums_a_ = feature_sums(a, features_of(a), split);
+    sums_b_ = feature_sums(b, features_of(b), split);
+    products_.assign(pairs_.size() * static_cast<size_t>(groups), 0);
+    parallel_for(std::ssize(pairs_), 16, [&](int64_t begin, int64_t end, int) {
+      for (int64_t p = begin; p < end; ++p) {
+        const FeaturePair& pair = pairs_[static_cast<size_t>(p)];
+        add_products_by_group(a.column(pair.feature_a), b.column(pair.feature_b), split,
+                              products_.data() + p * groups_);
+      }
+    });
+  }
+
+  /// r of every pair, with each group counted `weights[group]` times; NaN without variance.
+  std::vector<float> correlations(const std::vector<double>& weights) const {
+    const double n = dot(weights, rows_.data());
+    const std::vector<Moments> a = moments(sums_a_, weights, n), b = moments(sums_b_, weights, n);
+    std::vector<float> result(pairs_.size());
+    for (size_t p = 0; p < pairs_.size(); ++p) {
+      const Moments& x = a[static_cast<size_t>(pairs_[p].feature_a)];
+      const Moments& y = b[static_cast<size_t>(pairs_[p].feature_b)];
+      const double products = dot(weights, products_.data() + p * static_cast<size_t>(groups_));
+      result[p] = static_cast<float>((n * products - x.sum * y.sum) * x.inverse * y.inverse);
+    }
+    return result;
+  }
+
+  const std::vector<FeaturePair>& pairs() const { return pairs_; }
+
+ private:
+  struct Sums {
+    std::vector<double> values, squares;  // [features, groups]
+  };
+  struct Moments {
+    double sum = 0;
+    double inverse = 0;  // 1 / √(n Σf² − (Σf)²); NaN without variance
+  };
+
+  Sums feature_sums(const FeatureColumns& columns, size_t features, const Split& split) const {
+    const auto size = features * static_cast<size_t>(groups_);
+    Sums sums{std::vector<double>(size, 0), std::vector<double>(size, 0)};
+    parallel_for(static_cast<int64_t>(features), 64, [&](int64_t begin, int64_t end, int) {
+      for (int64_t j = begin; j < end; ++j) {
+        const Column column = columns.column(j);
+        for (size_t i = 0; i < column.rows.size(); ++i) {
+          const auto at =
+              static_cast<size_t>(j * groups_ + split.group[static_cast<size_t>(column.rows[i])]);
+          sums.values[at] += double{column.values[i]};
+          sums.squares[at] += double{column.values[i]} * double{column.values[i]};
+        }
+      }
+    });
+    return sums;
+  }
+
+  static void add_products_by_group(const Column& a, const Column& b, const Split& split,
+                                    double* products) {
+    for (size_t i = 0, k = 0; i < a.rows.size() && k < b.rows.size();) {
+      if (a.rows[i] < b.rows[k]) {
+        ++i;
+      } else if (a.rows[i] > b.rows[k]) {
+        ++k;
+      } else {
+        products[split.group[static_cast<size_t>(a.rows[i])]] +=
+            double{a.values[i]} * double{b.values[k]};
+        ++i, ++k;
+      }
+    }
+  }
+
+  static double dot(const std::vector<double>& weights, const double* sums) {
+    double total = 0;
+    for (size_t g = 0; g < weights.size(); ++g) total += weights[g] * sums[g];
+    return total;
+  }
+
+  std::vector<Moments> moments(const Sums& sums, const std::vector<double>& weights,
+                               double n) const {
+    std::vector<Moments> result(sums.values.size() / static_cast<size_t>(groups_));
+    for (size_t j = 0; j < result.size(); ++j) {
+      const size_t at = j * static_cast<size_t>(groups_);
+      const double sum = dot(weights, sums.values.data() + at);
+      const double squares = n * dot(weights, sums.squares.data() + at);
+      const double variance = squares - sum * sum;
+      result[j] = {sum, variance > 1e-10 * squares ? 1 / std::sqrt(variance)
+                                                   : std::numeric_limits<double>::quiet_NaN()};
+    }
+    return result;
+  }
+
+  std::vector<FeaturePair> pairs_;
+  int64_t groups_;
+  std::vector<double> rows_;  // [groups] rows
+  Sums sums_a_, sums_b_;
+  std::vector<double> products_;  // [pairs, groups]
+};
+
+int64_t count_at_least(const std::vector<float>& correlations, size_t begin, size_t end,
+                       double threshold) {
+  int64_t count = 0;
+  for (size_t p = begin; p < end; ++p) count += double{correlations[p]} >= threshold;
+  return count;
+}
+
+/// Partners chosen on the other half, measured on this one: first those of A's features, then
+/// those of B's.
+struct Direction {
+  GroupedSums sums;
+  size_t of_a;
+
+  std::pair<int64_t, int64_t> matched(const std::vector<double>& weights, double threshold) const {
+    const std::vector<float> r = sums.correlations(weights);
+    return {count_at_least(r, 0, of_a, threshold), count_at_least(r, of_a, r.size(), threshold)};
+  }
+};
+
+void set_interval(CrossFittedCount& count, std::vector<double> resampled) {
+  std::ranges::sort(resampled);
+  const auto last = static_cast<double>(resampled.size() - 1);
+  count.low = resampled[static_cast<size_t>(std::floor(kTail * last))];
+  count.high = resampled[static_cast<size_t>(std::ceil((1 - kTail) * last))];
+}
+
+}  // namespace
+
+CrossFit cross_fit(const FeatureActivations& a, const FeatureActivations& b,
+                   const CrossFitOptions& options) {
+  require_same_rows(a, b);
+  FEATFLOW_CHECK(options.groups >= 1 && options.resamples >= 0, "groups and resamples");
+  std::vector<uint8_t> counted;
+  if (!options.correlation.corpora.empty()) {
+    counted = rows_of_corpora(b, options.correlation.corpora);
+  }
+  const Split split = split_documents(a, counted, options.groups);
+  const std::vector<uint8_t> usable_a = measurable(feature_statistics(a, counted), options.limits);
+  const std::vector<uint8_t> usable_b = measurable(feature_statistics(b, counted), options.limits);
+  CrossFit result;
+  result.groups = options.groups;
+  result.resamples = options.resamples;
+  result.a.measurable = std::ranges::count(usable_a, 1);
+  result.b.measurable = std::ranges::count(usable_b, 1);
+
+  std::vector<Direction> directions;
+  for (const int choosing : {0, 1}) {
+    std::vector<uint8_t> mask(split.half.size());
+    const auto rows_of = [&](int half) {
+      std::ranges::transform(split.half, mask.begin(),
+                             [half](uint8_t h) { return static_cast<uint8_t>(h == half); });
+      return RowMask(mask);
+    };
+    CorrelationOptions correlation = options.correlation;
+    correlation.floor = 1;
+    correlation.rows = rows_of(choosing);
+    correlation.progress_label += fmt::format(", half {}", choosing + 1);
+    const Matches chosen = correlate(a, b, correlation);
+    std::vector<FeaturePair> pairs;
+    for (const FeaturePair& best : chosen.best_of_a) {
+      if (usable_a[static_cast<size_t>(best.feature_a)]) pairs.push_back(best);
+    }
+    const size_t of_a = pairs.size();
+    for (const FeaturePair& best : chosen.best_of_b) {
+      if (usable_b[static_cast<size_t>(best.feature_b)]) pairs.push_back(best);
+    }
+    const RowMask other = rows_of(1 - choosing);
+    directions.push_back(
+        {GroupedSums(transpose(a.rows, {.mask = other}), transpose(b.rows, {.mask = other}),
+                     std::move(pairs), split, 1 - choosing, options.groups),
+         of_a});
+  }
+
+  const std::vector<double> once(static_cast<size_t>(options.groups), 1.0);
+  for (const Direction& direction : directions) {
+    const auto [of_a, of_b] = direction.matched(once, options.threshold);
+    result.a.matched += static_cast<double>(of_a) / 2;
+    result.b.matched += static_cast<double>(of_b) / 2;
+  }
+  result.a.low = result.a.high = result.a.matched;
+  result.b.low = result.b.high = result.b.matched;
+  if (options.resamples == 0) return result;
+
+  std::vector<double> resampled_a(static_cast<size_t>(options.resamples), 0.0);
+  std::vector<double> resampled_b = resampled_a;
+  parallel_for(options.resamples, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      throw_if_interrupted();
+      Rng rng(options.seed, fmt::format("resample {}", i));
+      for (const Direction& direction : directions) {
+        std::vector<double> weights(static_cast<size_t>(options.groups), 0.0);
+        for (int64_t g = 0; g < options.groups; ++g) {
+          weights[rng.below(static_cast<uint64_t>(options.groups))] += 1;
+        }
+        const auto [of_a, of_b] = direction.matched(weights, options.threshold);
+        resampled_a[static_cast<size_t>(i)] += static_cast<double>(of_a) / 2;
+        resampled_b[static_cast<size_t>(i)] += static_cast<double>(of_b) / 2;
+      }
+    }
+  });
+  set_interval(result.a, std::move(resampled_a));
+  set_interval(result.b, std::move(resampled_b));
+  return result;
+}
+
+int64_t documents_per_half(const FeatureActivations& activations) {
+  std::map<int, int64_t> documents;  // by corpus
+  for (size_t row = 0; row < activations.documents.size(); ++row) {
+    if (row > 0 && activations.documents[row] == activations.documents[row - 1]) continue;
+    ++documents[activations.corpora.empty() ? 0 : activations.corpora[row]];
+  }
+  int64_t smaller = 0;  // Of an odd number the first half has one more.
+  for (const auto& [corpus, count] : documents) smaller += count / 2;
+  return smaller;
+}
+
+nlohmann::ordered_json to_json(const CrossFit& fit) {
+  const auto side = [](const CrossFittedCount& count) {
+    return nlohmann::ordered_json{{"measurable", count.measurable},
+                                  {"matched", count.matched},
+                                  {"low", count.low},
+                                  {"high", count.high}};
+  };
+  return {
+      {"groups", fit.groups}, {"resamples", fit.resamples}, {"a", side(fit.a)}, {"b", side(fit.b)}};
+}
+
+CrossFit parse_cross_fit(const nlohmann::json& json) {
+  const auto side = [](const nlohmann::json& count) {
+    return CrossFittedCount{count.at("measurable"), count.at("matched"), count.at("low"),
+                            count.at("high")};
+  };
+  return {side(json.at("a")), side(json.at("b")), json.at("groups"), json.at("resamples")};
+}
+
+}  // namespace featflow
