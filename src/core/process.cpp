@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -72,7 +73,7 @@ std::string human_bytes(int64_t bytes) {
 }
 
 std::string human_seconds(double seconds) {
-  const auto s = static_cast<int64_t>(seconds + 0.5);
+  const auto s = static_cast<int64_t>(std::llround(seconds));
   if (s >= 3600) return fmt::format("{} h {} min", s / 3600, s / 60 % 60);
   if (s >= 60) return fmt::format("{} min {} s", s / 60, s % 60);
   if (seconds >= 10 || seconds == 0) return fmt::format("{} s", s);

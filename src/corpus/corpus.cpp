@@ -36,7 +36,7 @@ fs::path split_file(const fs::path& folder, Split split) {
 struct ContentKey {
   uint64_t order = 0;
   uint64_t lot = 0;
-  auto operator<=>(const ContentKey&) const = default;
+  auto operator<=>(const ContentKey&) const = default;  // NOLINT(modernize-use-nullptr): false
 };
 struct ContentKeyHash {
   size_t operator()(const ContentKey& key) const { return key.order; }

@@ -319,7 +319,7 @@ class FlowBuilder {
   // `strongest` is a heap with the weakest chain in front; of equals the first found stays.
   void extend(const Chain& chain, const std::vector<int>& path,
               std::vector<Chain>& strongest) const {
-    constexpr auto stronger = [](const Chain& a, const Chain& b) {
+    const auto stronger = [](const Chain& a, const Chain& b) {
       return std::pair(a.weakest_link, b.features) > std::pair(b.weakest_link, a.features);
     };
     const bool full = std::ssize(strongest) >= options_.max_listed_chains;

@@ -178,7 +178,7 @@ TEST(CrossFit, OnlyRowsOfTheCorporaCount) {
 
 TEST(CrossFit, RefusesTooFewDocuments) {
   const DenseRows dense = random_dense(100, 4, 0.3, 5);
-  const auto error_of = [&](FeatureActivations activations) -> std::string {
+  const auto error_of = [&](const FeatureActivations& activations) -> std::string {
     try {
       cross_fit(activations, activations, {});
     } catch (const Error& error) {

@@ -99,7 +99,7 @@ TaskVectors::TaskVectors(const Checkpoint& a, const Checkpoint& b, const Checkpo
     throw Error(
         fmt::format("merging: density is {}, expected a share above 0, up to 1", options.density));
   }
-  TensorPairs(a, base, {names.a, "their base"});  // refuses another shape or vocabulary
+  const TensorPairs checked(a, base, {names.a, "their base"});  // shapes and vocabulary
   const size_t count = tensors_.pairs().size();
   base_.resize(count);
   tau_a_.resize(count);
