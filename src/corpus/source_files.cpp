@@ -61,7 +61,7 @@ std::vector<fs::path> matches(const fs::path& base, const fs::path& pattern) {
     if (part.empty() || (part == "**" && !names.empty() && names.back() == "**")) continue;
     names.push_back(part.string());
   }
-  if (!names.empty() && names.back() == "**") names.push_back("*");
+  if (!names.empty() && names.back() == "**") names.emplace_back("*");
   std::vector<fs::path> files;
   expand(pattern.is_absolute() ? pattern.root_path() : base, names, files);
   return files;
