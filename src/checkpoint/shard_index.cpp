@@ -72,7 +72,7 @@ std::map<std::string, std::set<std::string>> read_shard_index(const fs::path& pa
 fs::path shard_path(const fs::path& folder, const std::string& shard, const std::string& where) {
   std::error_code code;
   const fs::path home = fs::canonical(folder, code);
-  const fs::path file = code ? fs::path() : fs::canonical(folder / shard, code);
+  fs::path file = code ? fs::path() : fs::canonical(folder / shard, code);
   if (code) {
     throw Error(fmt::format("{}: names shard {}, which cannot be opened: {}", where,
                             in_quotes(shard), code.message()));

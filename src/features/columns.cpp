@@ -64,8 +64,8 @@ Column FeatureColumns::column(int64_t feature) const {
   return {std::span(rows).subspan(begin, count), std::span(values).subspan(begin, count)};
 }
 
-FeatureColumns transpose(const SparseRows& input, const TransposeOptions& options) {
-  const int64_t n = input.rows();
+FeatureColumns transpose(const SparseRows& rows, const TransposeOptions& options) {
+  const int64_t n = rows.rows();
   if (n > std::numeric_limits<int32_t>::max()) {
     throw Error(fmt::format("feature activations: {} rows, at most {} are supported", n,
                             std::numeric_limits<int32_t>::max()));
@@ -74,17 +74,17 @@ FeatureColumns transpose(const SparseRows& input, const TransposeOptions& option
   FEATFLOW_CHECK(options.row_order.empty() || std::ssize(options.row_order) == n,
                  "row_order permutes all rows");
   const int64_t first = options.first_feature;
-  const int64_t end = options.end_feature < 0 ? input.feature_count : options.end_feature;
-  FEATFLOW_CHECK(0 <= first && first <= end && end <= input.feature_count, "feature range");
+  const int64_t end = options.end_feature < 0 ? rows.feature_count : options.end_feature;
+  FEATFLOW_CHECK(0 <= first && first <= end && end <= rows.feature_count, "feature range");
   const int64_t width = end - first;
 
   const auto for_each_entry = [&](int64_t row_begin, int64_t row_end, auto&& visit) {
     for (int64_t row = row_begin; row < row_end; ++row) {
       if (!options.mask.empty() && options.mask[row] == 0) continue;
       const int64_t source = options.row_order.empty() ? row : options.row_order[row];
-      const Entries entries = entries_between(input, source, first, end);
+      const Entries entries = entries_between(rows, source, first, end);
       for (int64_t e = entries.begin; e < entries.end; ++e) {
-        visit(row, input.features[e] - first, input.values[e]);
+        visit(row, rows.features[e] - first, rows.values[e]);
       }
     }
   };

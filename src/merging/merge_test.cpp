@@ -21,11 +21,10 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-Checkpoint model_of(std::vector<std::pair<std::string, std::vector<float>>> tensors) {
+Checkpoint model_of(const std::vector<std::pair<std::string, std::vector<float>>>& tensors) {
   Checkpoint model;
-  for (auto& [name, data] : tensors) {
-    const auto size = static_cast<int64_t>(data.size());
-    model.tensors[name] = {{size}, std::move(data)};
+  for (const auto& [name, data] : tensors) {
+    model.tensors[name] = {{std::ssize(data)}, data};
   }
   return model;
 }
