@@ -79,6 +79,7 @@ void run_merge(const OneMerge& options, const CommonOptions& common) {
   if (common.json) {
     print_json({{"out", options.out},
                 {"method", options.method.method},
+                {"options", to_json(method)},
                 {"t", options.t},
                 {"direction", merge_direction(names, method.method)},
                 {"tensors", to_json(result.reports)}});

@@ -27,15 +27,15 @@ class FlagAdder {
 
   template <typename T>
   void operator()(std::string key, T& value, Range range = {}) {
+    if (key == "mixture") return;  // of a study's corpora
+    const std::string description = kDescriptions.at(key);
     std::ranges::replace(key, '_', '-');
     if constexpr (std::is_same_v<T, bool>) {
-      command_.add_flag("--" + key + ",!--no-" + key, value)->capture_default_str();
-    } else if constexpr (std::is_arithmetic_v<T>) {
-      command_.add_option("--" + key, value)
-          ->check(CLI::Range(range.low, range.high))
-          ->capture_default_str();
-    } else if (key != "mixture") {  // of a study's corpora
-      command_.add_option("--" + key, value)->capture_default_str();
+      command_.add_flag("--" + key + ",!--no-" + key, value, description);
+    } else {
+      CLI::Option* option = command_.add_option("--" + key, value, description);
+      option->capture_default_str();
+      if constexpr (std::is_arithmetic_v<T>) option->check(in_range(range));
     }
   }
   template <typename T>
@@ -46,6 +46,41 @@ class FlagAdder {
   void evaluation(const std::string&, T&, Range = {}) {}
 
  private:
+  // The bounds of the study file, without its huge upper ones in --help.
+  static CLI::Validator in_range(Range range) {
+    return CLI::Validator(
+        [range](const std::string& text) -> std::string {
+          double value = 0;
+          if (!CLI::detail::lexical_cast(text, value)) return text + " is not a number";
+          if (value >= range.low && value <= range.high) return "";
+          return fmt::format("{} is out of range, expected {}", text, words(range));
+        },
+        words(range));
+  }
+  static std::string words(Range range) {
+    return range.high >= 1e18 ? fmt::format("at least {}", range.low)
+                              : fmt::format("{} to {}", range.low, range.high);
+  }
+
+  inline static const std::map<std::string, std::string> kDescriptions = {
+      {"expansion", "Features per input: m = expansion · n"},
+      {"l1_coefficient", "λ of the loss with the error's mean over elements"},
+      {"learning_rate", "Of Adam"},
+      {"beta1", "Of Adam"},
+      {"beta2", "Of Adam"},
+      {"epsilon", "Of Adam"},
+      {"warmup_steps", "Steps in which the rate rises"},
+      {"decay_share", "Last share of the steps, in which the rate falls to 0"},
+      {"l1_warmup_share", "First share of the steps, in which λ rises"},
+      {"normalize", "Scale activations to a mean square norm of n; folded back at the end"},
+      {"center_elements", "Subtract each vector's own mean; folded"},
+      {"resample", "Dead features begin anew on badly reconstructed inputs (default: yes)"},
+      {"tap", "Default: blocks.L.mlp.hook_post of the last layer"},
+      {"block_size", "Tokens the model sees at a time"},
+      {"batch_blocks", "Blocks of a batch"},
+      {"tokens", "In all"},
+      {"checkpoint_every", "Steps between two checkpoints"},
+  };
   CLI::App& command_;
 };
 
@@ -241,7 +276,8 @@ void add_sae(CLI::App& app, CommonOptions& common) {
   command->add_option("--batch-rows", train->batch_rows, "Batch size with --activations")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--seed", train->seed)->capture_default_str();
+  command->add_option("--seed", train->seed, "Of start and order, with the name of --out")
+      ->capture_default_str();
   command->add_option("--out", train->out, "SAELens folder to write")->required();
   command->add_flag("--force", train->force, "Replace an existing folder");
   FlagAdder flags(*command);

@@ -94,8 +94,6 @@ class GroupedSums {
     return result;
   }
 
-  const std::vector<FeaturePair>& pairs() const { return pairs_; }
-
  private:
   struct Sums {
     std::vector<double> values, squares;  // [features, groups]

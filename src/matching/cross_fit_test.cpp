@@ -186,6 +186,7 @@ TEST(CrossFit, RefusesTooFewDocuments) {
     }
     return "no error";
   };
+  EXPECT_EQ(documents_per_half(sparse(dense, 4)), 9);
   EXPECT_THAT(error_of(sparse(dense, 4)), HasSubstr("11 and 9 documents in the two halves"));
   EXPECT_THAT(error_of(activations_from_dense(dense, 4)), HasSubstr("carry no documents"));
 }

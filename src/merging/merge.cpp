@@ -54,6 +54,18 @@ MergeMethod parse_merge_method(std::string_view text, const std::string& where) 
                           in_quotes(text), merge_method_name(nearest), known));
 }
 
+nlohmann::ordered_json to_json(const MergeOptions& options) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  if (!needs_base(options.method)) return json;
+  json["scale"] = options.scale;
+  if (options.method == MergeMethod::kTaskArithmetic) return json;
+  json["density"] = options.density;
+  if (options.method == MergeMethod::kTies) return json;
+  json["rescale"] = options.rescale == DareRescale::kL1Norm ? "l1_norm" : "density";
+  json["seed"] = options.seed;
+  return json;
+}
+
 nlohmann::ordered_json to_json(const std::vector<TensorReport>& reports) {
   nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
   for (const TensorReport& tensor : reports) {

@@ -40,6 +40,9 @@ struct MergeOptions {
   uint64_t seed = 0;  ///< Of DARE's masks.
 };
 
+/// What the method has beside t, {} for one without: "scale", "density", "rescale", "seed".
+nlohmann::ordered_json to_json(const MergeOptions& options);
+
 std::string_view merge_method_name(MergeMethod method);  ///< "slerp", "task_arithmetic", …
 /// Throws Error naming `where` and the nearest method if there is none of that name.
 MergeMethod parse_merge_method(std::string_view text, const std::string& where);

@@ -25,19 +25,6 @@ std::string dump(const Json& json, int indent = -1) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
-// What a method has beside t.
-Json options_json(const MergeOptions& options) {
-  Json json = Json::object();
-  if (!needs_base(options.method)) return json;
-  json["scale"] = options.scale;
-  if (options.method == MergeMethod::kTaskArithmetic) return json;
-  json["density"] = options.density;
-  if (options.method == MergeMethod::kTies) return json;
-  json["rescale"] = options.rescale == DareRescale::kL1Norm ? "l1_norm" : "density";
-  json["seed"] = options.seed;
-  return json;
-}
-
 std::string weights_hash(const Checkpoint& model) {
   Hasher hasher;
   hasher.field(to_json(model.config));
@@ -195,7 +182,7 @@ std::string sweep_json(const SweepResult& result, const SweepConfig& config) {
   };
   const Json json = {
       {"method", merge_method_name(config.merge.method)},
-      {"options", options_json(config.merge)},
+      {"options", to_json(config.merge)},
       {"direction", merge_direction(config.names, config.merge.method)},
       {"a", config.names.a},
       {"b", config.names.b},
@@ -293,7 +280,7 @@ SweepResult sweep(const Checkpoint& a, const Checkpoint& b, const Checkpoint* ba
   create_folder(work_folder);
   const std::filesystem::path progress_file = work_folder / "sweep.progress";
   const Json header = {{"method", merge_method_name(config.merge.method)},
-                       {"options", options_json(config.merge)},
+                       {"options", to_json(config.merge)},
                        {"steps", config.steps},
                        {"names", {config.names.a, config.names.b, config.base_name}},
                        {"a", weights_hash(a)},

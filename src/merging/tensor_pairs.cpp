@@ -70,6 +70,20 @@ void require_mergeable(const Checkpoint& a, const Checkpoint& b, const ParentNam
 
 }  // namespace
 
+template <size_t N>
+std::vector<std::array<double, N>> TensorPairs::sums(
+    const std::function<std::array<double, N>(const Chunk& chunk)>& measure) const {
+  std::vector<std::array<double, N>> partial(chunks_.size());
+  for_each_chunk([&](const Chunk& chunk) {
+    partial[static_cast<size_t>(&chunk - chunks_.data())] = measure(chunk);
+  });
+  std::vector<std::array<double, N>> totals(pairs_.size(), std::array<double, N>{});
+  for (size_t c = 0; c < chunks_.size(); ++c) {
+    for (size_t k = 0; k < N; ++k) totals[chunks_[c].tensor][k] += partial[c][k];
+  }
+  return totals;
+}
+
 TensorPairs::TensorPairs(const Checkpoint& a, const Checkpoint& b, const ParentNames& names)
     : a_(&a), b_(&b) {
   require_mergeable(a, b, names);
@@ -83,21 +97,22 @@ TensorPairs::TensorPairs(const Checkpoint& a, const Checkpoint& b, const ParentN
     pairs_.push_back({name, &tensor, &other});
   }
 
-  const auto dot_of = [&](const Tensor* Pair::*left, const Tensor* Pair::*right) {
-    return sums([&, left, right](const Chunk& chunk) {
-      const float* x = (pairs_[chunk.tensor].*left)->data.data();
-      const float* y = (pairs_[chunk.tensor].*right)->data.data();
-      double sum = 0;
-      for (size_t i = chunk.begin; i < chunk.end; ++i) sum += double{x[i]} * double{y[i]};
-      return sum;
-    });
-  };
-  const std::vector<double> aa = dot_of(&Pair::a, &Pair::a), bb = dot_of(&Pair::b, &Pair::b),
-                            ab = dot_of(&Pair::a, &Pair::b);
+  const auto squares_and_product = sums<3>([&](const Chunk& chunk) {
+    const float* x = pairs_[chunk.tensor].a->data.data();
+    const float* y = pairs_[chunk.tensor].b->data.data();
+    double aa = 0, bb = 0, ab = 0;
+    for (size_t i = chunk.begin; i < chunk.end; ++i) {
+      aa += double{x[i]} * double{x[i]};
+      bb += double{y[i]} * double{y[i]};
+      ab += double{x[i]} * double{y[i]};
+    }
+    return std::array{aa, bb, ab};
+  });
   for (size_t i = 0; i < pairs_.size(); ++i) {
     Pair& pair = pairs_[i];
-    pair.norm_a = std::sqrt(aa[i]);
-    pair.norm_b = std::sqrt(bb[i]);
+    const auto [aa, bb, ab] = squares_and_product[i];
+    pair.norm_a = std::sqrt(aa);
+    pair.norm_b = std::sqrt(bb);
     if (!std::isfinite(pair.norm_a) || !std::isfinite(pair.norm_b)) {
       throw Error(
           fmt::format("merging {} with {}: tensor {} of {} holds NaN or infinity; has its "
@@ -106,7 +121,7 @@ TensorPairs::TensorPairs(const Checkpoint& a, const Checkpoint& b, const ParentN
                       in_quotes(std::isfinite(pair.norm_a) ? names.b : names.a)));
     }
     const auto length = [](double norm) { return norm > kSmallestNorm ? norm : 1; };
-    pair.cosine = ab[i] / (length(pair.norm_a) * length(pair.norm_b));
+    pair.cosine = ab / (length(pair.norm_a) * length(pair.norm_b));
   }
 }
 
@@ -114,17 +129,6 @@ void TensorPairs::for_each_chunk(const std::function<void(const Chunk& chunk)>& 
   parallel_for(std::ssize(chunks_), 1, [&](int64_t first, int64_t last, int) {
     for (int64_t c = first; c < last; ++c) work(chunks_[static_cast<size_t>(c)]);
   });
-}
-
-std::vector<double> TensorPairs::sums(
-    const std::function<double(const Chunk& chunk)>& measure) const {
-  std::vector<double> partial(chunks_.size());
-  for_each_chunk([&](const Chunk& chunk) {
-    partial[static_cast<size_t>(&chunk - chunks_.data())] = measure(chunk);
-  });
-  std::vector<double> totals(pairs_.size(), 0.0);
-  for (size_t c = 0; c < chunks_.size(); ++c) totals[chunks_[c].tensor] += partial[c];
-  return totals;
 }
 
 void TensorPairs::prepare(Checkpoint& out) const {
@@ -145,11 +149,11 @@ std::vector<TensorReport> TensorPairs::reports(const Checkpoint& merged) const {
     FEATFLOW_CHECK(tensors.back()->data.size() == pair.a->data.size(),
                    pair.name + " is not of this merge");
   }
-  const std::vector<double> squares = sums([&](const Chunk& chunk) {
+  const auto squares = sums<1>([&](const Chunk& chunk) {
     const float* data = tensors[chunk.tensor]->data.data();
     double sum = 0;
     for (size_t i = chunk.begin; i < chunk.end; ++i) sum += double{data[i]} * double{data[i]};
-    return sum;
+    return std::array{sum};
   });
   std::vector<TensorReport> reports;
   for (size_t i = 0; i < pairs_.size(); ++i) {
@@ -159,7 +163,7 @@ std::vector<TensorReport> TensorPairs::reports(const Checkpoint& merged) const {
     report.cosine = pair.cosine;
     report.norm_a = pair.norm_a;
     report.norm_b = pair.norm_b;
-    report.norm_merged = std::sqrt(squares[i]);
+    report.norm_merged = std::sqrt(squares[i][0]);
     reports.push_back(std::move(report));
   }
   return reports;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <functional>
 #include <string>
@@ -36,8 +37,11 @@ class TensorPairs {
 
   /// All chunks, in parallel.
   void for_each_chunk(const std::function<void(const Chunk& chunk)>& work) const;
-  /// measure(chunk) summed per tensor, in the order of the chunks whichever thread computed them.
-  std::vector<double> sums(const std::function<double(const Chunk& chunk)>& measure) const;
+  /// N measures of a chunk, summed per tensor, in the order of the chunks whichever thread computed
+  /// them.
+  template <size_t N>
+  std::vector<std::array<double, N>> sums(
+      const std::function<std::array<double, N>(const Chunk& chunk)>& measure) const;
 
   /// Gives `out` A's config and A's tensors, of unspecified content, reusing its memory.
   void prepare(Checkpoint& out) const;

@@ -196,16 +196,10 @@ MergeOptions merge_options(const Study& study, const ModelSettings& merged) {
   return options;
 }
 
-// What a merge and its sweep have in common; a method without a base reads no more.
+// What a merge and its sweep have in common.
 json merge_json(const Study& study, const ModelSettings& merged) {
-  const MergeOptions options = merge_options(study, merged);
   json config = {{"method", merged.merge.method}, {"parents", merged.merge.parents}};
-  if (needs_base(options.method)) {
-    config.update({{"scale", options.scale},
-                   {"density", options.density},
-                   {"rescale", merged.merge.rescale},
-                   {"seed", options.seed}});
-  }
+  config.update(json::parse(to_json(merge_options(study, merged)).dump()));
   return config;
 }
 
@@ -235,13 +229,13 @@ void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& grap
   Stage stage;
   stage.kind = "sweep";
   stage.name = merged.name;
-  json config_json = merge_json(study, merged);
-  config_json.update({{"steps", merged.merge.steps},
-                      {"corpora_a", a.corpora},
-                      {"corpora_b", b.corpora},
-                      {"block_size", a.training.block_size},
-                      {"tokens", study.evaluation.sweep_tokens}});
-  stage.config = config_json.dump();
+  json settings = merge_json(study, merged);
+  settings.update({{"steps", merged.merge.steps},
+                   {"corpora_a", a.corpora},
+                   {"corpora_b", b.corpora},
+                   {"block_size", a.training.block_size},
+                   {"tokens", study.evaluation.sweep_tokens}});
+  stage.config = settings.dump();
   std::map<std::string, double> corpora = a.corpora;
   corpora.insert(b.corpora.begin(), b.corpora.end());
   stage.inputs = token_inputs(corpora);
@@ -307,6 +301,7 @@ void add_merged_model(const Study& study, const ModelSettings& merged, StageGrap
               base_checkpoint ? &*base_checkpoint : nullptr, t, options, names);
     save_checkpoint(result.checkpoint, context.folder, context.input(a));
     const nlohmann::ordered_json facts = {{"method", merged.merge.method},
+                                          {"options", to_json(options)},
                                           {"t", t},
                                           {"direction", merge_direction(names, options.method)},
                                           {"tensors", to_json(result.reports)}};

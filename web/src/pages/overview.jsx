@@ -40,11 +40,36 @@ function interval(fit) {
   return `${share(fit.matched)}% (${share(fit.low)}–${share(fit.high)})`;
 }
 
+function CrossFits({ edges }) {
+  if (!edges.some((e) => e.cross_fit)) return null;
+  return (
+    <>
+      <h3>Cross-fitted shares</h3>
+      <p>
+        Partners are chosen on half of the documents and r is measured on the other half, so that the best of
+        many is not paid for by chance. In brackets the 95% interval over documents.
+      </p>
+      <div class="scroll">
+        <table>
+          <thead><tr><th>edge</th><th>persist, of the parent</th><th>persist, of the child</th></tr></thead>
+          <tbody>
+            {edges.map((e) => (
+              <tr>
+                <th scope="row">{e.parent} → {e.child}</th>
+                <td>{interval(e.cross_fit?.a)}</td><td>{interval(e.cross_fit?.b)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
+  );
+}
+
 function Edges({ edges, links = true }) {
   const Number = ({ model, cls, n }) => (
     links ? <a href={modelHref(model, { class: cls })}>{count(n)}</a> : count(n));
   const nulls = edges.some((e) => e.permuted !== null && e.permuted !== undefined);
-  const fits = edges.some((e) => e.cross_fit);
   return (
     <div class="scroll">
       <table>
@@ -53,11 +78,8 @@ function Edges({ edges, links = true }) {
             <th rowspan="2">edge</th><th colspan="3" class="group">of the parent</th>
             <th colspan="3" class="group">of the child</th><th rowspan="2">one-to-one<br />pairs</th>
             {nulls && <th rowspan="2">with rows<br />permuted</th>}
-            {fits && <th colspan="2" class="group">cross-fitted, 95%</th>}
           </tr>
-          <tr><th>persist</th><th>share</th><th>disappear</th><th>persist</th><th>share</th><th>emerge</th>
-            {fits && <><th>of the parent</th><th>of the child</th></>}
-          </tr>
+          <tr><th>persist</th><th>share</th><th>disappear</th><th>persist</th><th>share</th><th>emerge</th></tr>
         </thead>
         <tbody>
           {edges.map((e) => (
@@ -71,7 +93,6 @@ function Edges({ edges, links = true }) {
               <td><Number model={e.child} cls={`emerging:${e.parent}`} n={e.emerging} /></td>
               <td>{count(e.one_to_one)}</td>
               {nulls && <td>{count(e.permuted)}</td>}
-              {fits && <><td>{interval(e.cross_fit?.a)}</td><td>{interval(e.cross_fit?.b)}</td></>}
             </tr>
           ))}
         </tbody>
@@ -117,9 +138,8 @@ export function Overview({ overview }) {
             Shares are of the measurable features, those active on at least {count(flow.min_tokens)} tokens
             in at least {count(flow.min_documents)} documents of that text; rarer ones are counted apart.
             {' '}One-to-one pairs are a maximum-weight matching.
-            {flow.family.some((e) => e.cross_fit) && ' Cross-fitted: the partner is chosen on half of the'
-              + ' documents and r measured on the other half; the interval resamples documents.'}
           </p>
+          <CrossFits edges={flow.family} />
           <Chains flow={flow} />
           <Thresholds edges={flow.family} />
           {flow.intersection.length > 0 && (
