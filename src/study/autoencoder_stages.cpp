@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "activations/autoencoder_evaluation.hpp"
@@ -19,44 +20,36 @@ namespace {
 
 using nlohmann::json;
 
-// "BabyPython", or "BabyPython@0.001": an autoencoder of the λ table.
-struct AutoencoderName {
-  std::string model;
-  double l1_coefficient = 0;
-  bool of_table = false;
-
-  std::string name() const {
-    return of_table ? fmt::format("{}@{}", model, l1_coefficient) : model;
-  }
-};
-
-std::vector<AutoencoderName> autoencoders(const Study& study) {
-  std::vector<AutoencoderName> all;
+// All autoencoders of the study, the family's own first.
+std::vector<AutoencoderVariant> autoencoders(const Study& study) {
+  std::vector<AutoencoderVariant> all;
   const double usual = study.autoencoder.training.l1_coefficient;
-  for (const ModelSettings& model : study.models) all.push_back({model.name, usual, false});
+  for (const ModelSettings& model : study.models) all.push_back(own_autoencoder(study, model.name));
+  const std::string root = study.family().front().name;
   for (const double l1 : study.autoencoder.l1_table) {
-    if (l1 != usual) all.push_back({study.models.front().name, l1, true});
+    if (l1 != usual) all.push_back({fmt::format("{}@{}", root, l1), root, root, l1});
   }
+  for (const AutoencoderVariant& variant : ceiling_autoencoders(study)) all.push_back(variant);
   return all;
 }
 
-std::vector<std::string> inputs_of(const Study& study, const std::string& model) {
-  std::vector<std::string> inputs = {"model/" + model};
-  for (const std::string& corpus : study.corpora_seen(model)) {
+std::vector<std::string> inputs_of(const Study& study, const AutoencoderVariant& which) {
+  std::vector<std::string> inputs = {"model/" + which.model};
+  for (const std::string& corpus : study.corpora_seen(which.text_of)) {
     inputs.push_back("tokens/" + corpus);
   }
   return inputs;
 }
 
-// One split of all corpora that a model has seen, as the autoencoder's blocks.
+// One split of all corpora that the autoencoder reads, in its blocks.
 std::unique_ptr<ModelActivationSource> activation_source(const Study& study,
                                                          const StageContext& context,
-                                                         const std::string& model,
+                                                         const AutoencoderVariant& which,
                                                          const char* split, int64_t tokens,
                                                          uint64_t seed) {
   const AutoencoderSettings& settings = study.autoencoder;
   std::vector<MixtureComponent> components;
-  for (const std::string& corpus : study.corpora_seen(model)) {
+  for (const std::string& corpus : study.corpora_seen(which.text_of)) {
     auto shard = std::make_shared<const TokenShard>(load_token_shard(
         context.input("tokens/" + corpus) / (std::string(split) + ".safetensors")));
     const double share = settings.mixture == "tokens" ? static_cast<double>(shard->size()) : 1.0;
@@ -66,24 +59,25 @@ std::unique_ptr<ModelActivationSource> activation_source(const Study& study,
   const int64_t batches = (tokens + batch_tokens - 1) / batch_tokens;
   auto blocks = std::make_shared<const BlockMixture>(std::move(components), settings.block_size,
                                                      batches * settings.batch_blocks, seed);
-  auto network = std::make_shared<const Model>(load_checkpoint(context.input("model/" + model)));
+  auto network =
+      std::make_shared<const Model>(load_checkpoint(context.input("model/" + which.model)));
   return std::make_unique<ModelActivationSource>(std::move(network), settings.tap,
                                                  std::move(blocks), settings.batch_blocks);
 }
 
-void add_training(const Study& study, const AutoencoderName& which, StageGraph& graph) {
+void add_training(const Study& study, const AutoencoderVariant& which, StageGraph& graph) {
   // Definitions 4: no two autoencoders share a start or an order of data.
-  const uint64_t seed = derive_seed(study.seed, "autoencoder/" + which.name());
+  const uint64_t seed = derive_seed(study.seed, "autoencoder/" + which.name);
   AutoencoderSettings settings = study.autoencoder;
   settings.training.l1_coefficient = which.l1_coefficient;
   Stage stage;
   stage.kind = "autoencoder";
-  stage.name = which.name();
+  stage.name = which.name;
   json config = canonical(settings);
   config["seed"] = seed;
-  config["corpora"] = study.corpora_seen(which.model);  // in the order in which blocks are drawn
+  config["corpora"] = study.corpora_seen(which.text_of);  // in the order in which blocks are drawn
   stage.config = config.dump();
-  stage.inputs = inputs_of(study, which.model);
+  stage.inputs = inputs_of(study, which);
   const int64_t n = study.architecture.intermediate_size;
   stage.estimated_seconds =
       autoencoder_seconds(n, n * settings.training.expansion, settings.tokens);
@@ -91,13 +85,13 @@ void add_training(const Study& study, const AutoencoderName& which, StageGraph& 
   stage.estimated_memory = autoencoder_memory(n, n * settings.training.expansion,
                                               settings.block_size * settings.batch_blocks);
   stage.run = [&study, which, settings, seed](const StageContext& context) {
-    const auto source = activation_source(study, context, which.model, "train", settings.tokens,
+    const auto source = activation_source(study, context, which, "train", settings.tokens,
                                           derive_seed(seed, "blocks"));
     AutoencoderTraining training = settings.training;
     training.steps = source->batch_count();
     training.seed = seed;
     const Autoencoder trained =
-        train_autoencoder(training, *source, context.folder, "autoencoder " + which.name());
+        train_autoencoder(training, *source, context.folder, "autoencoder " + which.name);
     SaelensInfo info;
     info.model_name = which.model;
     info.hook_name = settings.tap;
@@ -107,10 +101,10 @@ void add_training(const Study& study, const AutoencoderName& which, StageGraph& 
   graph.add(std::move(stage));
 }
 
-void add_evaluation(const Study& study, const AutoencoderName& which, StageGraph& graph) {
+void add_evaluation(const Study& study, const AutoencoderVariant& which, StageGraph& graph) {
   Stage stage;
   stage.kind = "autoencoder_evaluation";
-  stage.name = which.name();
+  stage.name = which.name;
   const uint64_t seed = derive_seed(study.seed, "autoencoder_evaluation/" + which.model);
   stage.config = json{
       {"tokens", study.autoencoder.evaluation_tokens},
@@ -119,10 +113,10 @@ void add_evaluation(const Study& study, const AutoencoderName& which, StageGraph
       {"block_size", study.autoencoder.block_size},
       {"mixture", study.autoencoder.mixture},
       {"batch_blocks", study.autoencoder.batch_blocks},
-      {"corpora", study.corpora_seen(which.model)},
+      {"corpora", study.corpora_seen(which.text_of)},
       {"seed", seed}}.dump();
-  stage.inputs = inputs_of(study, which.model);
-  stage.inputs.push_back("autoencoder/" + which.name());
+  stage.inputs = inputs_of(study, which);
+  stage.inputs.push_back("autoencoder/" + which.name);
   const int64_t n = study.architecture.intermediate_size;
   stage.estimated_seconds =
       encoding_seconds(n, n * study.autoencoder.training.expansion,
@@ -130,12 +124,12 @@ void add_evaluation(const Study& study, const AutoencoderName& which, StageGraph
       forward_seconds(study.architecture, 5 * study.autoencoder.explained_loss_tokens);
   stage.run = [&study, which, seed](const StageContext& context) {
     const Autoencoder autoencoder =
-        load_saelens(context.input("autoencoder/" + which.name())).autoencoder;
+        load_saelens(context.input("autoencoder/" + which.name)).autoencoder;
     const Model model(load_checkpoint(context.input("model/" + which.model)));
-    const auto source = activation_source(study, context, which.model, "validation",
+    const auto source = activation_source(study, context, which, "validation",
                                           study.autoencoder.evaluation_tokens, seed);
     std::vector<std::pair<std::string, TokenShard>> texts;
-    for (const std::string& corpus : study.corpora_seen(which.model)) {
+    for (const std::string& corpus : study.corpora_seen(which.text_of)) {
       texts.emplace_back(
           corpus, load_token_shard(context.input("tokens/" + corpus) / "validation.safetensors"));
     }
@@ -151,13 +145,14 @@ void add_evaluation(const Study& study, const AutoencoderName& which, StageGraph
   graph.add(std::move(stage));
 }
 
-void add_activations(const Study& study, const std::string& model, StageGraph& graph) {
+void add_activations(const Study& study, const AutoencoderVariant& which, StageGraph& graph) {
   Stage stage;
   stage.kind = "activations";
-  stage.name = model;
+  stage.name = which.name;
   stage.config =
       json{{"tap", study.autoencoder.tap}, {"block_size", study.autoencoder.block_size}}.dump();
-  stage.inputs = {"model/" + model, "autoencoder/" + model, "matching_text/matching_text"};
+  stage.inputs = {"model/" + which.model, "autoencoder/" + which.name,
+                  "matching_text/matching_text"};
   const int64_t n = study.architecture.intermediate_size;
   stage.estimated_seconds =
       encoding_seconds(n, n * study.autoencoder.training.expansion, study.matching.tokens) +
@@ -165,14 +160,15 @@ void add_activations(const Study& study, const std::string& model, StageGraph& g
   stage.estimated_bytes = study.matching.tokens * (40 * 6 + 20);  // about 40 active features a row
   stage.estimated_memory = activations_memory(std::min(study.matching.tokens, kShardRows)) +
                            8 * n * n * study.autoencoder.training.expansion;
-  stage.run = [&study, model](const StageContext& context) {
+  stage.run = [&study, which](const StageContext& context) {
     HarvestConfig config;
     config.tap = study.autoencoder.tap;
     config.block_size = study.autoencoder.block_size;
-    config.model_name = model;
-    config.autoencoder_name = model;
-    harvest(Model(load_checkpoint(context.input("model/" + model))),
-            load_saelens(context.input("autoencoder/" + model)).autoencoder,
+    // Two autoencoders of one model are told apart in its matches.
+    config.model_name = which.name;
+    config.autoencoder_name = which.name;
+    harvest(Model(load_checkpoint(context.input("model/" + which.model))),
+            load_saelens(context.input("autoencoder/" + which.name)).autoencoder,
             load_matching_text(context.input("matching_text/matching_text")), config,
             context.folder);
   };
@@ -181,12 +177,41 @@ void add_activations(const Study& study, const std::string& model, StageGraph& g
 
 }  // namespace
 
+AutoencoderVariant own_autoencoder(const Study& study, const std::string& model) {
+  return {model, model, model, study.autoencoder.training.l1_coefficient};
+}
+
+AutoencoderVariant further_autoencoder(const Study& study, const std::string& model,
+                                       const std::string& text_of) {
+  return {model + "@" + text_of, model, text_of, study.autoencoder.training.l1_coefficient};
+}
+
+std::vector<AutoencoderVariant> ceiling_autoencoders(const Study& study) {
+  std::vector<AutoencoderVariant> all;
+  for (const auto& [parent, child] : study.edges()) {
+    if (!names_edge(study.controls.ceilings, parent, child)) continue;
+    for (const auto& [model, text_of] :
+         {std::pair(parent, child), std::pair(child, child), std::pair(parent, parent)}) {
+      AutoencoderVariant variant = further_autoencoder(study, model, text_of);
+      if (std::ranges::find(all, variant.name, &AutoencoderVariant::name) == all.end()) {
+        all.push_back(std::move(variant));
+      }
+    }
+  }
+  return all;
+}
+
 void add_autoencoder_stages(const Study& study, StageGraph& graph) {
-  for (const AutoencoderName& which : autoencoders(study)) {
+  for (const AutoencoderVariant& which : autoencoders(study)) {
     add_training(study, which, graph);
     add_evaluation(study, which, graph);
   }
-  for (const ModelSettings& model : study.models) add_activations(study, model.name, graph);
+  for (const ModelSettings& model : study.models) {
+    add_activations(study, own_autoencoder(study, model.name), graph);
+  }
+  for (const AutoencoderVariant& which : ceiling_autoencoders(study)) {
+    add_activations(study, which, graph);
+  }
 }
 
 }  // namespace featflow

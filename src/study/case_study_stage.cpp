@@ -19,7 +19,8 @@ void add_case_study_stage(const Study& study, StageGraph& graph) {
   stage.kind = "case_studies";
   stage.name = "case_studies";
   json edges = json::array();
-  for (const ModelSettings& model : study.models) {
+  const std::vector<ModelSettings> members = study.family();
+  for (const ModelSettings& model : members) {
     stage.inputs.push_back("activations/" + model.name);
     for (const std::string& parent : model.parents()) edges.push_back({parent, model.name});
   }
@@ -32,23 +33,23 @@ void add_case_study_stage(const Study& study, StageGraph& graph) {
       {"edges",
        edges}}.dump();
   stage.estimated_seconds = 5;
-  stage.estimated_memory = 2 * std::ssize(study.models) * activations_memory(study.matching.tokens);
-  stage.run = [&study](const StageContext& context) {
+  stage.estimated_memory = 2 * std::ssize(members) * activations_memory(study.matching.tokens);
+  stage.run = [&study, members](const StageContext& context) {
     const MatchingText text = load_matching_text(context.input("matching_text/matching_text"));
     const Tokenizer tokenizer = Tokenizer::load(context.input("tokenizer/tokenizer"));
     std::vector<FeatureActivations> activations;
     std::vector<FeatureStatistics> statistics;
-    for (const ModelSettings& model : study.models) {
+    for (const ModelSettings& model : members) {
       activations.push_back(load_feature_activations(context.input("activations/" + model.name)));
       statistics.push_back(feature_statistics(activations.back()));
     }
     std::vector<CaseStudyModel> models;
     std::vector<std::pair<int, int>> family;
-    for (size_t child = 0; child < study.models.size(); ++child) {
-      models.push_back({study.models[child].name, &activations[child], &statistics[child]});
+    for (size_t child = 0; child < members.size(); ++child) {
+      models.push_back({members[child].name, &activations[child], &statistics[child]});
       for (size_t parent = 0; parent < child; ++parent) {
-        const auto parents = study.models[child].parents();
-        if (std::ranges::find(parents, study.models[parent].name) != parents.end()) {
+        const auto parents = members[child].parents();
+        if (std::ranges::find(parents, members[parent].name) != parents.end()) {
           family.emplace_back(static_cast<int>(parent), static_cast<int>(child));
         }
       }

@@ -34,6 +34,8 @@ double encoding_seconds(int64_t n, int64_t m, int64_t tokens) {
   return seconds(2.0 * static_cast<double>(n) * static_cast<double>(m), tokens);
 }
 
+double correlation_seconds(int64_t tokens) { return 3.5e-6 * static_cast<double>(tokens); }
+
 // Per token and layer: about 14 vectors of the hidden size and 6 of the MLP's are kept for
 // backward.
 int64_t training_memory(const ModelConfig& config, int64_t batch_tokens) {

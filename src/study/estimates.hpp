@@ -16,6 +16,9 @@ double forward_seconds(const ModelConfig& config, int64_t tokens);
 double autoencoder_seconds(int64_t n, int64_t m, int64_t tokens);
 double encoding_seconds(int64_t n, int64_t m, int64_t tokens);
 
+/// All pairs of two models' features on so many tokens, about 40 of each active.
+double correlation_seconds(int64_t tokens);
+
 /// Bytes of the process before a stage has done anything: LibTorch, BLAS and their buffers.
 inline constexpr int64_t kProcessMemory = int64_t{230} << 20;
 /// Weights, gradients, moments and the activations of a batch.

@@ -114,6 +114,14 @@ void fields(MatchingSettings& s, Visit& visit) {
 }
 
 template <typename Visit>
+void fields(ControlSettings& s, Visit& visit) {
+  visit.without_influence("ceilings", s.ceilings);  // each edge has stages of its own
+  visit.without_influence("nulls", s.nulls);
+  visit("null_runs", s.null_runs, Range{20, 10'000});
+  visit("false_discovery_rate", s.false_discovery_rate, kSomeShare);
+}
+
+template <typename Visit>
 void fields(CaseStudySettings& s, Visit& visit) {
   visit("tokens", s.tokens);
 }

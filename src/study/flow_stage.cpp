@@ -13,7 +13,7 @@ using nlohmann::json;
 
 Family family_of(const Study& study) {
   std::vector<FamilyModel> models;
-  for (const ModelSettings& model : study.models) {
+  for (const ModelSettings& model : study.family()) {
     models.push_back({model.name, model.parents(), model.merged()});
   }
   return Family(std::move(models));

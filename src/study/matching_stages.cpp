@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/error.hpp"
 #include "core/log.hpp"
@@ -96,47 +97,57 @@ json edge_json(const Study& study, const FeatureActivations& a, const FeatureAct
   return edge;
 }
 
-void add_pair(const Study& study, const std::string& a, const std::string& b, StageGraph& graph) {
-  const std::vector<std::string> parents = study.model(b).parents();
-  const bool edge = std::ranges::find(parents, a) != parents.end();
-  const std::vector<std::string> both = corpora_of_both(study, a, b);
-  const uint64_t seed = derive_seed(study.seed, "matching/" + a + "--" + b);
+// Two autoencoders to be matched. An edge has its counts beside its matches; corpora that both ends
+// have seen, if there are any, are matched apart too.
+struct MatchedPair {
+  std::string a, b;
+  bool edge = false;
+  std::vector<std::string> corpora_of_both = {};
+
+  std::string name() const { return edge_name(a, b); }
+};
+
+void add_pair(const Study& study, const MatchedPair& pair, StageGraph& graph) {
+  const uint64_t seed = derive_seed(study.seed, "matching/" + pair.name());
   Stage stage;
   stage.kind = "matching";
-  stage.name = a + "--" + b;
+  stage.name = pair.name();
   json config = {{"floor", study.matching.floor},
                  {"threshold", study.matching.threshold},
                  {"minimum_tokens", study.matching.minimum_tokens},
                  {"minimum_documents", study.matching.minimum_documents},
-                 {"corpora_of_both", both}};
-  if (edge) {
+                 {"corpora_of_both", pair.corpora_of_both}};
+  if (pair.edge) {
     config.update({{"permutations", study.matching.permutations},
                    {"groups", study.matching.groups},
                    {"resamples", study.matching.resamples},
                    {"seed", seed}});
   }
   stage.config = config.dump();
-  stage.inputs = {"activations/" + a, "activations/" + b};
-  stage.estimated_seconds = 3.5e-6 * static_cast<double>(study.matching.tokens) * (edge ? 4 : 2);
+  stage.inputs = {"activations/" + pair.a, "activations/" + pair.b};
+  stage.estimated_seconds =
+      correlation_seconds(study.matching.tokens) * (pair.edge ? 4 : 2);
   stage.estimated_bytes = 10 << 20;
   stage.estimated_memory =  // both sides and their mapped files; a copy and a transpose
       5 * activations_memory(study.matching.tokens) +
       std::min(activations_memory(study.matching.tokens),
                parse_bytes(study.matching.memory, "matching.memory"));
-  stage.run = [&study, a, b, edge, both, seed](const StageContext& context) {
-    const FeatureActivations rows_a = load_feature_activations(context.input("activations/" + a));
-    const FeatureActivations rows_b = load_feature_activations(context.input("activations/" + b));
-    CorrelationOptions options = correlation_options(study, a + " → " + b);
+  stage.run = [&study, pair, seed](const StageContext& context) {
+    const FeatureActivations rows_a =
+        load_feature_activations(context.input("activations/" + pair.a));
+    const FeatureActivations rows_b =
+        load_feature_activations(context.input("activations/" + pair.b));
+    CorrelationOptions options = correlation_options(study, pair.a + " → " + pair.b);
     const Matches matches = correlate(rows_a, rows_b, options);
     save_matches(matches, context.folder, measurable_limits(study));
-    if (!both.empty()) {
-      options.corpora = both;
+    if (!pair.corpora_of_both.empty()) {
+      options.corpora = pair.corpora_of_both;
       options.progress_label += ", corpora of both";
       create_folder(context.folder / "intersection");
       save_matches(correlate(rows_a, rows_b, options), context.folder / "intersection",
                    measurable_limits(study));
     }
-    if (edge) {
+    if (pair.edge) {
       write_file_atomic(context.folder / "edge.json",
                         edge_json(study, rows_a, rows_b, matches, seed).dump(2) + "\n");
     }
@@ -150,12 +161,36 @@ MeasurableLimits measurable_limits(const Study& study) {
   return {study.matching.minimum_tokens, study.matching.minimum_documents};
 }
 
-// Every pair of models, the earlier one first: edges and paths need ancestors, the report and the
-// case studies all of them.
+std::vector<std::pair<std::string, std::string>> family_pairs(const Study& study) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  const std::vector<ModelSettings> members = study.family();
+  for (size_t b = 0; b < members.size(); ++b) {
+    for (size_t a = 0; a < b; ++a) pairs.emplace_back(members[a].name, members[b].name);
+  }
+  return pairs;
+}
+
+// Edges and paths need ancestors, the report and the case studies all pairs of the family; a
+// control is matched with the model beside which it stands, further autoencoders with what the
+// verdict on an edge asks for.
 void add_matching_stages(const Study& study, StageGraph& graph) {
-  for (size_t b = 0; b < study.models.size(); ++b) {
-    for (size_t a = 0; a < b; ++a) {
-      add_pair(study, study.models[a].name, study.models[b].name, graph);
+  const std::vector<std::pair<std::string, std::string>> edges = study.edges();
+  for (const auto& [a, b] : family_pairs(study)) {
+    const bool edge = std::ranges::find(edges, std::pair(a, b)) != edges.end();
+    add_pair(study, {a, b, edge, corpora_of_both(study, a, b)}, graph);
+  }
+  for (const ModelSettings& model : study.models) {
+    if (!model.control()) continue;
+    add_pair(
+        study,
+        {model.control_of, model.name, true, corpora_of_both(study, model.control_of, model.name)},
+        graph);
+  }
+  std::set<std::string> added;
+  for (const auto& [parent, child] : edges) {
+    if (!names_edge(study.controls.ceilings, parent, child)) continue;
+    for (const auto& [a, b] : verdict_pairs(study, parent, child)) {
+      if (added.insert(edge_name(a, b)).second) add_pair(study, {a, b}, graph);
     }
   }
 }

@@ -98,6 +98,36 @@ json training_json(const ModelSettings& model, uint64_t seed) {
   return {{"corpora", model.corpora}, {"training", canonical(model.training)}, {"seed", seed}};
 }
 
+// As training would start from.
+Checkpoint initialised(const Study& study, const Tokenizer& tokenizer, uint64_t seed) {
+  ModelConfig architecture = study.architecture;
+  architecture.vocab_size = tokenizer.vocab_size();
+  architecture.bos_token_id = tokenizer.bos_id();
+  architecture.eos_token_id = tokenizer.eos_id();
+  Rng rng(seed, "initialisation");
+  return Model::random(architecture, rng);
+}
+
+// The control of definitions 16 (c): the family's shape, nothing learned.
+void add_random_model(const Study& study, const ModelSettings& model, StageGraph& graph) {
+  const uint64_t seed = derive_seed(study.seed, "model/" + model.name);
+  Stage stage;
+  stage.kind = "model";
+  stage.name = model.name;
+  stage.config = json{
+      {"random_weights", true},
+      {"architecture", canonical(study.architecture)},
+      {"seed", seed}}.dump();
+  stage.inputs = {"tokenizer/tokenizer"};
+  stage.estimated_bytes = study.architecture.parameter_count() * 4;
+  stage.run = [&study, seed](const StageContext& context) {
+    const auto tokenizer_folder = context.input("tokenizer/tokenizer");
+    save_checkpoint(initialised(study, Tokenizer::load(tokenizer_folder), seed), context.folder,
+                    tokenizer_folder);
+  };
+  graph.add(std::move(stage));
+}
+
 void add_trained_model(const Study& study, const ModelSettings& model, StageGraph& graph) {
   const uint64_t seed = derive_seed(study.seed, "model/" + model.name);
   Stage stage;
@@ -117,12 +147,7 @@ void add_trained_model(const Study& study, const ModelSettings& model, StageGrap
     const Tokenizer tokenizer = Tokenizer::load(context.input("tokenizer/tokenizer"));
     Checkpoint start;
     if (model.parent.empty()) {
-      ModelConfig architecture = study.architecture;
-      architecture.vocab_size = tokenizer.vocab_size();
-      architecture.bos_token_id = tokenizer.bos_id();
-      architecture.eos_token_id = tokenizer.eos_id();
-      Rng rng(seed, "initialisation");
-      start = Model::random(architecture, rng);
+      start = initialised(study, tokenizer, seed);
     } else {
       start = load_checkpoint(context.input("model/" + model.parent));
     }
@@ -391,6 +416,8 @@ void add_model_stages(const Study& study, StageGraph& graph) {
       add_merged_model(study, model, graph);
     } else if (model.loaded()) {
       add_loaded_model(study, model, graph);
+    } else if (model.random_weights) {
+      add_random_model(study, model, graph);
     } else {
       add_trained_model(study, model, graph);
     }

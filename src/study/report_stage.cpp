@@ -67,7 +67,7 @@ void add_report_stage(const Study& study, StageGraph& graph) {
   stage.name = "report";
   stage.inputs = {"flow/flow", "matching_text/matching_text", "tokenizer/tokenizer"};
   json models = json::array();
-  for (const ModelSettings& model : study.models) {
+  for (const ModelSettings& model : study.family()) {
     for (const char* kind : {"model", "evaluation", "autoencoder_evaluation", "activations"}) {
       stage.inputs.push_back(std::string(kind) + "/" + model.name);
     }
@@ -77,6 +77,11 @@ void add_report_stage(const Study& study, StageGraph& graph) {
                       {"parents", model.parents()},
                       {"corpora", model.corpora},
                       {"tokens", model.training.tokens}});
+  }
+  for (const ModelSettings& model : study.models) {
+    if (!model.control()) continue;  // the warnings are about them too
+    stage.inputs.push_back("evaluation/" + model.name);
+    stage.inputs.push_back("autoencoder_evaluation/" + model.name);
   }
   for (const Stage& earlier : graph.stages()) {
     if (earlier.kind == "matching" || earlier.kind == "case_studies" ||
@@ -91,7 +96,7 @@ void add_report_stage(const Study& study, StageGraph& graph) {
                      .dump();
   stage.estimated_seconds = 10;
   stage.estimated_bytes = 25 << 20;
-  stage.run = [&study, inputs = stage.inputs](const StageContext& context) {
+  stage.run = [&study](const StageContext& context) {
     ReportInputs report;
     report.study = study.name;
     report.facts = facts(study);
@@ -100,16 +105,16 @@ void add_report_stage(const Study& study, StageGraph& graph) {
     report.budget.before = report.budget.after = study.report.context_tokens;
     const auto run = context.folder.parent_path().parent_path();
     report.warnings = study_warnings(study, run);
-    for (const ModelSettings& model : study.models) {
+    for (const ModelSettings& model : study.family()) {
       report.models.push_back(report_model(model, context));
       if (model.merged() && model.merge.balanced()) {
         report.sweeps.push_back({model.name, context.input("sweep/" + model.name) / "sweep.json"});
       }
     }
-    for (const std::string& input : inputs) {
-      if (input.starts_with("matching/")) report.matches.push_back(context.input(input));
+    for (const auto& [a, b] : family_pairs(study)) {
+      report.matches.push_back(context.input("matching/" + edge_name(a, b)));
     }
-    for (const ModelSettings& model : study.models) {
+    for (const ModelSettings& model : study.family()) {
       for (const std::string& parent : model.parents()) {
         const json edge = json::parse(
             read_file(context.input("matching/" + parent + "--" + model.name) / "edge.json"));

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "autoencoder/trainer.hpp"
@@ -37,8 +38,12 @@ struct MergeSettings {
 
 struct ModelSettings {
   std::string name;
-  std::string parent;                     ///< Fine-tuned from this model; empty: from scratch.
-  std::string path;                       ///< A Hugging Face folder to load instead of training.
+  std::string parent;           ///< Fine-tuned from this model; empty: from scratch.
+  std::string path;             ///< A Hugging Face folder to load instead of training.
+  bool random_weights = false;  ///< Initialised, never trained (definitions 16).
+  /// A control (definitions 17) stands beside this model and is no member of the family: the same
+  /// training with another seed, the fine-tunes' schedule on the base's own text, random weights.
+  std::string control_of;
   std::map<std::string, double> corpora;  ///< Shares of tokens.
   TrainingConfig training;                ///< [training] overlaid with [model.NAME.training].
   MergeSettings merge;                    ///< Two parents: a merged model.
@@ -48,6 +53,7 @@ struct ModelSettings {
 
   bool merged() const { return !merge.parents.empty(); }
   bool loaded() const { return !path.empty(); }
+  bool control() const { return !control_of.empty(); }
   std::vector<std::string> parents() const;
 };
 
@@ -81,6 +87,15 @@ struct MatchingSettings {
   int64_t resamples = 1000;  ///< Of the groups, for its interval.
 };
 
+/// What makes shares believable (definitions 14 to 18): each is optional, and its cost is in the
+/// plan. Edges are written "PARENT--CHILD"; "all" means every edge of the family.
+struct ControlSettings {
+  std::vector<std::string> ceilings;   ///< Edges with further autoencoders and verdicts.
+  std::vector<std::string> nulls;      ///< Edges with nulls and p-values.
+  int64_t null_runs = 20;              ///< R, of the nulls that are drawn.
+  double false_discovery_rate = 0.05;  ///< Of Benjamini and Hochberg.
+};
+
 struct CaseStudySettings {
   std::vector<std::string> tokens;  ///< Hypotheses "feature of this token": "=", "except".
 };
@@ -101,14 +116,25 @@ struct Study {
   std::vector<ModelSettings> models;  ///< Parents before children.
   AutoencoderSettings autoencoder;
   MatchingSettings matching;
+  ControlSettings controls;
   CaseStudySettings case_studies;
   ReportSettings report;
 
   const ModelSettings& model(const std::string& model_name) const;
+  /// The models that are no controls.
+  std::vector<ModelSettings> family() const;
+  /// Edges from parent to child within the family.
+  std::vector<std::pair<std::string, std::string>> edges() const;
   /// Corpora that a model and its ancestors were trained on, in the order of the file.
   std::vector<std::string> corpora_seen(const std::string& model_name) const;
   bool is_ancestor(const std::string& ancestor, const std::string& descendant) const;
 };
+
+/// "PARENT--CHILD": how artefacts and settings name an edge.
+std::string edge_name(const std::string& parent, const std::string& child);
+/// Whether a setting's list of edges has this one; "all" has every one.
+bool names_edge(const std::vector<std::string>& edges, const std::string& parent,
+                const std::string& child);
 
 /// Reads a study. `overrides` are "a.b=value" (--set), values as TOML, bare words as strings.
 /// Throws Error naming file, line and key: TOML syntax, unknown keys (with the nearest known

@@ -28,6 +28,31 @@ void add_flow_stage(const Study& study, StageGraph& graph);
 void add_case_study_stage(const Study& study, StageGraph& graph);
 void add_report_stage(const Study& study, StageGraph& graph);
 
+/// An autoencoder of the study: artefact autoencoder/NAME.
+struct AutoencoderVariant {
+  std::string
+      name;  ///< "Lua"; "Lua@BabyPython": of Lua, on BabyPython's text; "Lua@0.001": with λ.
+  std::string model;    ///< Whose activations it explains.
+  std::string text_of;  ///< The model on whose corpora it is trained.
+  double l1_coefficient = 0;
+};
+AutoencoderVariant own_autoencoder(const Study& study, const std::string& model);
+/// One more, with a seed of its own, for ceilings (definitions 14): with C for the child of an edge
+/// and P for its parent, P′ = P@C, C′ = C@C, P″ = P@P.
+AutoencoderVariant further_autoencoder(const Study& study, const std::string& model,
+                                       const std::string& text_of);
+/// Those of all edges in controls.ceilings, each once.
+std::vector<AutoencoderVariant> ceiling_autoencoders(const Study& study);
+
+/// What the verdict on an edge from P to C is made from, beside P--C itself: P--P′, P--C′, C--C′,
+/// P′--C, P--P″.
+std::vector<std::pair<std::string, std::string>> verdict_pairs(const Study& study,
+                                                               const std::string& parent,
+                                                               const std::string& child);
+
+/// Every pair of members of the family, the earlier one first.
+std::vector<std::pair<std::string, std::string>> family_pairs(const Study& study);
+
 MeasurableLimits measurable_limits(const Study& study);
 
 /// One row for each λ of autoencoder.l1_table and the usual one, ascending: the evaluation.json of

@@ -179,6 +179,8 @@ ModelSettings read_model(const toml::table& table, const std::string& name, Tabl
   TableReader reader(table, parent.full(name), file);
   reader("parent", model.parent);
   reader("path", model.path);
+  reader("random_weights", model.random_weights);
+  reader("control_of", model.control_of);
   reader("extension_share", model.extension_share, kShare);
   read_table(reader, "training", model.training, file);
   if (const toml::table* corpora = reader.table("corpora")) {
@@ -212,11 +214,18 @@ ModelSettings read_model(const toml::table& table, const std::string& name, Tabl
     }
   }
   reader.finish();
-  const int kinds = (model.merged() ? 1 : 0) + (model.loaded() ? 1 : 0);
-  if (kinds > 1 || (model.merged() && !model.parent.empty())) {
+  const int kinds =
+      (model.merged() ? 1 : 0) + (model.loaded() ? 1 : 0) + (model.random_weights ? 1 : 0);
+  if (kinds > 1 || ((model.merged() || model.random_weights) && !model.parent.empty())) {
     throw Error(
-        fmt::format("{}: {} has more than one of parent, merge and path; expected one "
-                    "origin",
+        fmt::format("{}: {} has more than one of parent, merge, path and random_weights; expected "
+                    "one origin",
+                    reader.where(table), reader.path()));
+  }
+  if (model.random_weights && !model.control()) {
+    throw Error(
+        fmt::format("{}: {} has random_weights but no control_of; expected the model that it "
+                    "stands beside",
                     reader.where(table), reader.path()));
   }
   if (kinds > 0 && model.extension_share > 0) {
@@ -258,6 +267,21 @@ void sort_by_descent(std::vector<ModelSettings>& models, const std::string& wher
   models = std::move(sorted);
 }
 
+// "PARENT--CHILD" of the family, or "all".
+void check_edges(const Study& study, const std::string& where, const char* key,
+                 const std::vector<std::string>& edges) {
+  std::set<std::string> known = {"all"};
+  for (const auto& [parent, child] : study.edges()) known.insert(edge_name(parent, child));
+  for (const std::string& edge : edges) {
+    if (known.contains(edge)) continue;
+    const std::string near = nearest(edge, known);
+    throw Error(fmt::format("{}: {} has {}, which is no edge of the family; {}", where, key,
+                            in_quotes(edge),
+                            near.empty() ? "known: " + known_names({known.begin(), known.end()})
+                                         : "did you mean " + in_quotes(near) + "?"));
+  }
+}
+
 void check_references(const Study& study, const std::string& where) {
   std::vector<std::string> models, corpora;
   for (const ModelSettings& model : study.models) models.push_back(model.name);
@@ -270,7 +294,22 @@ void check_references(const Study& study, const std::string& where) {
   };
   for (const ModelSettings& model : study.models) {
     const std::string owner = "model " + model.name + ": ";
-    for (const std::string& p : model.parents()) require(p, models, owner + "the parent");
+    for (const std::string& p : model.parents()) {
+      require(p, models, owner + "the parent");
+      if (!model.control() && study.model(p).control()) {
+        throw Error(fmt::format("{}: {}the parent {} is a control, expected a member of the family",
+                                where, owner, in_quotes(p)));
+      }
+    }
+    if (model.control()) {
+      require(model.control_of, models, owner + "control_of");
+      if (study.model(model.control_of).control()) {
+        throw Error(
+            fmt::format("{}: {}control_of {} is a control itself, expected a member of the "
+                        "family",
+                        where, owner, in_quotes(model.control_of)));
+      }
+    }
     for (const auto& [corpus, share] : model.corpora) require(corpus, corpora, owner + "corpus");
     if (model.merged() && model.merge.parents[0] == model.merge.parents[1]) {
       throw Error(fmt::format("{}: {}both merge parents are {}", where, owner,
@@ -282,6 +321,11 @@ void check_references(const Study& study, const std::string& where) {
         fmt::format("{}: matching.floor is {}, expected at most matching.threshold {}: "
                     "pairs below the floor are not kept",
                     where, study.matching.floor, study.matching.threshold));
+  }
+  check_edges(study, where, "controls.ceilings", study.controls.ceilings);
+  check_edges(study, where, "controls.nulls", study.controls.nulls);
+  if (study.family().empty()) {
+    throw Error(where + ": all models are controls, expected a family beside which they stand");
   }
   const std::string& mixture = study.autoencoder.mixture;
   if (mixture != "equal" && mixture != "tokens") {
@@ -346,6 +390,33 @@ const ModelSettings& Study::model(const std::string& model_name) const {
   const auto found = std::ranges::find(models, model_name, &ModelSettings::name);
   FEATFLOW_CHECK(found != models.end(), "no model " + model_name);
   return *found;
+}
+
+std::vector<ModelSettings> Study::family() const {
+  std::vector<ModelSettings> members;
+  std::ranges::copy_if(models, std::back_inserter(members),
+                       [](const ModelSettings& model) { return !model.control(); });
+  return members;
+}
+
+std::vector<std::pair<std::string, std::string>> Study::edges() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const ModelSettings& child : models) {
+    if (child.control()) continue;
+    for (const std::string& parent : child.parents()) all.emplace_back(parent, child.name);
+  }
+  return all;
+}
+
+std::string edge_name(const std::string& parent, const std::string& child) {
+  return parent + "--" + child;
+}
+
+bool names_edge(const std::vector<std::string>& edges, const std::string& parent,
+                const std::string& child) {
+  return std::ranges::any_of(edges, [&](const std::string& edge) {
+    return edge == "all" || edge == edge_name(parent, child);
+  });
 }
 
 bool Study::is_ancestor(const std::string& ancestor, const std::string& descendant) const {
@@ -423,6 +494,7 @@ Study parse_study(const std::string& toml_text, const std::string& where, const 
   }
   read_table(top, "autoencoder", study.autoencoder, where);
   read_table(top, "matching", study.matching, where);
+  read_table(top, "controls", study.controls, where);
   read_table(top, "case_studies", study.case_studies, where);
   read_table(top, "report", study.report, where);
   top.finish();

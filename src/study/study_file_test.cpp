@@ -141,6 +141,46 @@ TEST(StudyFile, RefusesWhatCannotBe) {
               HasSubstr("1 to 1048576"));
 }
 
+TEST(StudyFile, ControlsStandBesideTheFamily) {
+  const std::string text = std::string(kFamily) + R"(
+[model.Twin]
+corpora = { english = 0.5, lua = 0.5 }
+control_of = "Base"
+[model.Drift]
+parent = "Base"
+corpora = { english = 0.5, lua = 0.5 }
+control_of = "Base"
+[model.Random]
+random_weights = true
+corpora = { english = 1.0 }
+control_of = "Base"
+[controls]
+ceilings = ["Base--Lua"]
+nulls = ["all"]
+)";
+  const Study study = parse(text);
+  EXPECT_EQ(study.models.size(), 7u);
+  std::vector<std::string> members;
+  for (const ModelSettings& model : study.family()) members.push_back(model.name);
+  EXPECT_THAT(members, ElementsAre("Base", "Lua", "Stories", "Merged"));
+  EXPECT_EQ(study.edges().size(), 4u);  // Base → Lua, Stories; both → Merged
+  EXPECT_TRUE(names_edge(study.controls.ceilings, "Base", "Lua"));
+  EXPECT_FALSE(names_edge(study.controls.ceilings, "Base", "Stories"));
+  EXPECT_TRUE(names_edge(study.controls.nulls, "Stories", "Merged"));
+
+  const auto with = [&](const std::string& from, const std::string& to) {
+    return error_of(replaced(text, from, to));
+  };
+  EXPECT_THAT(with("\"Base--Lua\"", "\"Base--Lau\""), HasSubstr("did you mean 'Base--Lua'?"));
+  EXPECT_THAT(with("\"Base--Lua\"", "\"Base--Drift\""), HasSubstr("no edge of the family"));
+  EXPECT_THAT(error_of(text, {"controls.null_runs=3"}), HasSubstr("20 to 10000"));
+  EXPECT_THAT(error_of(text, {"model.Twin.control_of=Bass"}), HasSubstr("'Bass' is not defined"));
+  EXPECT_THAT(error_of(text, {"model.Twin.control_of=Drift"}), HasSubstr("is a control itself"));
+  EXPECT_THAT(error_of(text, {"model.Stories.parent=Drift"}), HasSubstr("is a control"));
+  EXPECT_THAT(error_of(kFamily, {"model.Base.random_weights=true"}), HasSubstr("no control_of"));
+  EXPECT_THAT(error_of(text, {"model.Random.parent=Base"}), HasSubstr("one origin"));
+}
+
 TEST(StudyFile, CanonicalConfigIgnoresWhatHasNoInfluence) {
   const Study a = parse(kFamily);
   const Study b = parse(kFamily, {"training.checkpoint_every=7", "autoencoder.checkpoint_every=9",

@@ -147,7 +147,7 @@ class Summary {
   void lambda_table() {
     if (study_.autoencoder.l1_table.empty()) return;
     line("");
-    line(fmt::format("λ for {}", study_.models.front().name));
+    line(fmt::format("λ for {}", study_.family().front().name));
     line(fmt::format("  {:>10}{:>10}{:>8}{:>14}{:>14}", "λ", "λ_sum", "L0", "explained (0)",
                      "explained (μ)"));
     for (const json& row : lambda_rows(study_, run_)) {
@@ -173,7 +173,7 @@ class Summary {
                      study_.matching.threshold));
     line(fmt::format("  {:<28}{:>11}{:>14}{:>13}{:>11}{:>8}{:>20}", "", "persisting",
                      "disappearing", "as children", "emerging", "chance", "cross-fitted, 95%"));
-    for (const ModelSettings& child : study_.models) {
+    for (const ModelSettings& child : study_.family()) {
       for (const std::string& parent : child.parents()) {
         const json edge = read_json(run_ / "matching" / (parent + "--" + child.name) / "edge.json");
         const int64_t persisting = edge["persisting_parents"];
@@ -246,7 +246,7 @@ json lambda_rows(const Study& study, const fs::path& run) {
   std::ranges::sort(values);
   json rows = json::array();
   for (const double l1 : values) {
-    const std::string& model = study.models.front().name;
+    const std::string model = study.family().front().name;
     const std::string name = l1 == usual ? model : fmt::format("{}@{}", model, l1);
     rows.push_back(read_json(run / "autoencoder_evaluation" / name / "evaluation.json"));
   }
