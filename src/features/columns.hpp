@@ -47,4 +47,8 @@ struct TransposeOptions {
 /// beyond 2^31 − 1 rows.
 FeatureColumns transpose(const SparseRows& rows, const TransposeOptions& options = {});
 
+/// End of the block of features that begins at `first` and transposes within `bytes`; at least one
+/// feature. active_tokens [m].
+int64_t transposable_end(const std::vector<int64_t>& active_tokens, int64_t first, int64_t bytes);
+
 }  // namespace featflow

@@ -62,26 +62,26 @@ std::vector<double> inverse_deviations(const FeatureStatistics& statistics) {
   return result;
 }
 
-double pearson(int64_t n, double products, double sum_a, double sum_b, double inverse_deviation_a,
-               double inverse_deviation_b) {
-  const double covariance = static_cast<double>(n) * products - sum_a * sum_b;
-  return std::clamp(covariance * inverse_deviation_a * inverse_deviation_b, -1.0, 1.0);
-}
-
 int64_t PackedRows::bytes(const SparseRows& rows) {
   const int64_t bytes = rows.active() * static_cast<int64_t>(sizeof(Entry));
   return (bytes + kHugePage) / kHugePage * kHugePage;
 }
 
-PackedRows::PackedRows(const SparseRows& rows)
-    : feature_count_(rows.feature_count), offsets_(&rows.row_offsets) {
+PackedRows::PackedRows(const SparseRows& rows) : PackedRows(rows, {}, rows.feature_count) {}
+
+PackedRows::PackedRows(const SparseRows& rows, std::span<const int32_t> slots, int64_t slot_count)
+    : feature_count_(slot_count), offsets_(&rows.row_offsets) {
+  FEATFLOW_CHECK(slots.empty() || std::ssize(slots) == rows.feature_count, "a slot per feature");
   const auto size = static_cast<size_t>(bytes(rows));
   void* memory = std::aligned_alloc(kHugePage, size);
   if (memory == nullptr) throw std::bad_alloc();
   entries_.reset(static_cast<Entry*>(memory));
   madvise(memory, size, MADV_HUGEPAGE);  // a wish: without it only slower
   parallel_for(rows.active(), 1 << 20, [&](int64_t begin, int64_t end, int) {
-    for (int64_t e = begin; e < end; ++e) entries_[e] = {rows.features[e], rows.values[e]};
+    for (int64_t e = begin; e < end; ++e) {
+      const int32_t feature = rows.features[e];
+      entries_[e] = {slots.empty() ? feature : slots[feature], rows.values[e]};
+    }
   });
 }
 

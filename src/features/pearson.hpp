@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -27,9 +28,13 @@ void require_same_rows(const FeatureActivations& a, const FeatureActivations& b)
 std::vector<double> inverse_deviations(const FeatureStatistics& statistics);
 
 /// Pearson's r over n rows (definitions 10) from sums: (n Σ f_a f_b − Σf_a Σf_b) / (deviations).
-/// Within [−1, 1]; NaN if one side has no variance.
-double pearson(int64_t n, double sum_of_products, double sum_a, double sum_b,
-               double inverse_deviation_a, double inverse_deviation_b);
+/// Within [−1, 1]; NaN if one side has no variance. Inline, so that loops over a row of the matrix
+/// of all pairs vectorise.
+inline double pearson(int64_t n, double sum_of_products, double sum_a, double sum_b,
+                      double inverse_deviation_a, double inverse_deviation_b) {
+  const double covariance = static_cast<double>(n) * sum_of_products - sum_a * sum_b;
+  return std::clamp(covariance * inverse_deviation_a * inverse_deviation_b, -1.0, 1.0);
+}
 
 /// Rows as add_products reads them, at random: entries (feature, value) side by side, in huge
 /// pages. Separate arrays in small pages cost three times as long, in misses of cache and TLB.
@@ -41,6 +46,8 @@ class PackedRows {
   };
 
   explicit PackedRows(const SparseRows& rows);
+  /// Feature j is stored as slots[j], below slot_count; several may share one.
+  PackedRows(const SparseRows& rows, std::span<const int32_t> slots, int64_t slot_count);
   static int64_t bytes(const SparseRows& rows);
 
   int64_t feature_count() const { return feature_count_; }

@@ -155,7 +155,7 @@ TEST(Flow, OfPermutedRowsIsNothing) {
   FeatureActivations child = base;
   child.model = "child";
   Rng rng(3);
-  const std::vector<int32_t> order = permute_rows_within_corpora(base, rng);
+  const std::vector<int32_t> order = shuffle_within(rows_by_corpus(base), rng);
   CorrelationOptions options;
   options.row_order = order;
   const EdgeFlow edge = edge_flow(correlate(base, child, options));

@@ -14,7 +14,6 @@
 namespace featflow {
 namespace {
 
-constexpr int64_t kBytesPerEntry = sizeof(int32_t) + sizeof(float);
 // Features between two looks at the progress bar and at Ctrl-C.
 constexpr int64_t kFeaturesPerStep = 512;
 constexpr float kNoCorrelation = -2;
@@ -36,18 +35,6 @@ struct Worker {
 bool better_a(const FeaturePair& x, const FeaturePair& y) {
   if (x.correlation != y.correlation) return x.correlation > y.correlation;
   return x.feature_a < y.feature_a;
-}
-
-/// End of the block of A's features that begins at `first` and transposes within `bytes`.
-int64_t block_end(const std::vector<int64_t>& active_tokens, int64_t first, int64_t bytes) {
-  int64_t end = first;
-  int64_t used = 0;
-  while (end < std::ssize(active_tokens)) {
-    used += active_tokens[end] * kBytesPerEntry + static_cast<int64_t>(sizeof(int64_t));
-    if (used > bytes && end > first) break;
-    ++end;
-  }
-  return end;
 }
 
 class Correlator {
@@ -156,7 +143,7 @@ Matches correlate(const FeatureActivations& a, const FeatureActivations& b,
   const int64_t transposed_bytes =
       options.memory_bytes - rows_of_matrix - PackedRows::bytes(b.rows);
   for (int64_t first = 0; first < a.rows.feature_count;) {
-    const int64_t end = block_end(a_statistics.active_tokens, first, transposed_bytes);
+    const int64_t end = transposable_end(a_statistics.active_tokens, first, transposed_bytes);
     const FeatureColumns columns = transpose(
         a.rows,
         {.first_feature = first, .end_feature = end, .mask = mask, .row_order = options.row_order});

@@ -120,7 +120,7 @@ TEST(Correlate, CountsOnlyTheRowsOfChosenCorpora) {
 TEST(Correlate, TakesPermutedRows) {
   const Planted p = planted(600, 12, 15, 4);
   Rng rng(1);
-  const std::vector<int32_t> order = permute_rows_within_corpora(p.sparse_a, rng);
+  const std::vector<int32_t> order = shuffle_within(rows_by_corpus(p.sparse_a), rng);
   DenseRows permuted;
   for (const int32_t row : order) permuted.push_back(p.a[row]);
   CorrelationOptions options;
@@ -165,26 +165,6 @@ TEST(Correlate, RefusesOtherRows) {
   EXPECT_THROW(correlate(activations_from_dense(DenseRows(3, {1}), 1),
                          activations_from_dense(DenseRows(4, {1}), 1)),
                Error);
-}
-
-TEST(NullControl, PermutationsStayWithinTheirCorpusAndLeaveNothing) {
-  const Planted p = planted(3000, 30, 30, 6);
-  Rng rng(2);
-  const std::vector<int32_t> order = permute_rows_within_corpora(p.sparse_a, rng);
-  std::vector<int32_t> sorted = order;
-  std::sort(sorted.begin(), sorted.end());
-  int64_t moved = 0;
-  for (int32_t row = 0; row < 3000; ++row) {
-    EXPECT_EQ(sorted[row], row);
-    EXPECT_EQ(p.sparse_a.corpora[order[row]], p.sparse_a.corpora[row]);
-    moved += order[row] != row;
-  }
-  EXPECT_GT(moved, 2900);
-
-  const Matches observed = correlate(p.sparse_a, p.sparse_b);
-  const NullControl control = null_control(p.sparse_a, p.sparse_b, observed, 0.8, rng);
-  EXPECT_GT(control.observed.features_a, 5);
-  EXPECT_EQ(control.permuted, MatchCounts{});
 }
 
 }  // namespace

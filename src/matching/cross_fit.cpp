@@ -8,6 +8,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
@@ -79,6 +80,8 @@ class GroupedSums {
       }
     });
   }
+
+  const std::vector<FeaturePair>& pairs() const { return pairs_; }
 
   /// r of every pair, with each group counted `weights[group]` times; NaN without variance.
   std::vector<float> correlations(const std::vector<double>& weights) const {
@@ -175,18 +178,106 @@ struct Direction {
   GroupedSums sums;
   size_t of_a;
 
+  /// With partners chosen on half `choosing`. A side whose features are all unusable has none.
+  Direction(const FeatureActivations& a, const std::vector<uint8_t>& usable_a,
+            const FeatureActivations& b, const std::vector<uint8_t>& usable_b, const Split& split,
+            int choosing, const CrossFitOptions& options)
+      : Direction(a, b, best_pairs(a, usable_a, b, usable_b, split, choosing, options), split,
+                  1 - choosing, options.groups) {}
+
   std::pair<int64_t, int64_t> matched(const std::vector<double>& weights, double threshold) const {
     const std::vector<float> r = sums.correlations(weights);
     return {count_at_least(r, 0, of_a, threshold), count_at_least(r, of_a, r.size(), threshold)};
   }
+
+ private:
+  struct Chosen {
+    std::vector<FeaturePair> pairs;
+    size_t of_a = 0;
+  };
+
+  Direction(const FeatureActivations& a, const FeatureActivations& b, Chosen chosen,
+            const Split& split, int measuring, int64_t groups)
+      : sums(transpose(a.rows, {.mask = rows_of(split, measuring)}),
+             transpose(b.rows, {.mask = rows_of(split, measuring)}), std::move(chosen.pairs), split,
+             measuring, groups),
+        of_a(chosen.of_a) {}
+
+  static std::vector<uint8_t> rows_of(const Split& split, int half) {
+    std::vector<uint8_t> mask(split.half.size());
+    std::ranges::transform(split.half, mask.begin(),
+                           [half](uint8_t h) { return static_cast<uint8_t>(h == half); });
+    return mask;
+  }
+
+  static Chosen best_pairs(const FeatureActivations& a, const std::vector<uint8_t>& usable_a,
+                           const FeatureActivations& b, const std::vector<uint8_t>& usable_b,
+                           const Split& split, int choosing, const CrossFitOptions& options) {
+    const std::vector<uint8_t> mask = rows_of(split, choosing);
+    CorrelationOptions correlation = options.correlation;
+    correlation.floor = 1;
+    correlation.rows = mask;
+    correlation.progress_label += fmt::format(", half {}", choosing + 1);
+    const Matches matches = correlate(a, b, correlation);
+    Chosen chosen;
+    for (const FeaturePair& best : matches.best_of_a) {
+      if (usable_a[static_cast<size_t>(best.feature_a)]) chosen.pairs.push_back(best);
+    }
+    chosen.of_a = chosen.pairs.size();
+    for (const FeaturePair& best : matches.best_of_b) {
+      if (usable_b[static_cast<size_t>(best.feature_b)]) chosen.pairs.push_back(best);
+    }
+    return chosen;
+  }
 };
 
-void set_interval(CrossFittedCount& count, std::vector<double> resampled) {
+/// How often each group is drawn: as many draws as groups.
+std::vector<double> resampled_weights(int64_t groups, Rng& rng) {
+  std::vector<double> weights(static_cast<size_t>(groups), 0.0);
+  for (int64_t g = 0; g < groups; ++g) weights[rng.below(static_cast<uint64_t>(groups))] += 1;
+  return weights;
+}
+
+std::vector<uint8_t> counted_rows(const FeatureActivations& activations,
+                                  const CrossFitOptions& options) {
+  if (options.correlation.corpora.empty()) return {};
+  return rows_of_corpora(activations, options.correlation.corpora);
+}
+
+/// 95% percentile interval.
+std::pair<double, double> interval(std::vector<double> resampled) {
   std::ranges::sort(resampled);
   const auto last = static_cast<double>(resampled.size() - 1);
-  count.low = resampled[static_cast<size_t>(std::floor(kTail * last))];
-  count.high = resampled[static_cast<size_t>(std::ceil((1 - kTail) * last))];
+  return {resampled[static_cast<size_t>(std::floor(kTail * last))],
+          resampled[static_cast<size_t>(std::ceil((1 - kTail) * last))]};
 }
+
+/// One direction of cross_fit_conditional: own features measured in both others.
+struct ConditionalDirection {
+  Direction in_other, in_again;
+
+  struct Counts {
+    int64_t found_again = 0, both = 0;
+  };
+  Counts counts(const std::vector<double>& weights, double threshold, size_t features) const {
+    const auto matched_in = [&](const Direction& direction) {
+      std::vector<uint8_t> matched(features, 0);
+      const std::vector<float> r = direction.sums.correlations(weights);
+      for (size_t p = 0; p < r.size(); ++p) {
+        const auto own = static_cast<size_t>(direction.sums.pairs()[p].feature_a);
+        matched[own] = double{r[p]} >= threshold;
+      }
+      return matched;
+    };
+    const std::vector<uint8_t> other = matched_in(in_other), again = matched_in(in_again);
+    Counts counts;
+    for (size_t j = 0; j < features; ++j) {
+      counts.found_again += again[j];
+      counts.both += again[j] && other[j];
+    }
+    return counts;
+  }
+};
 
 }  // namespace
 
@@ -194,10 +285,7 @@ CrossFit cross_fit(const FeatureActivations& a, const FeatureActivations& b,
                    const CrossFitOptions& options) {
   require_same_rows(a, b);
   FEATFLOW_CHECK(options.groups >= 1 && options.resamples >= 0, "groups and resamples");
-  std::vector<uint8_t> counted;
-  if (!options.correlation.corpora.empty()) {
-    counted = rows_of_corpora(b, options.correlation.corpora);
-  }
+  const std::vector<uint8_t> counted = counted_rows(b, options);
   const Split split = split_documents(a, counted, options.groups);
   const std::vector<uint8_t> usable_a = measurable(feature_statistics(a, counted), options.limits);
   const std::vector<uint8_t> usable_b = measurable(feature_statistics(b, counted), options.limits);
@@ -209,30 +297,7 @@ CrossFit cross_fit(const FeatureActivations& a, const FeatureActivations& b,
 
   std::vector<Direction> directions;
   for (const int choosing : {0, 1}) {
-    std::vector<uint8_t> mask(split.half.size());
-    const auto rows_of = [&](int half) {
-      std::ranges::transform(split.half, mask.begin(),
-                             [half](uint8_t h) { return static_cast<uint8_t>(h == half); });
-      return RowMask(mask);
-    };
-    CorrelationOptions correlation = options.correlation;
-    correlation.floor = 1;
-    correlation.rows = rows_of(choosing);
-    correlation.progress_label += fmt::format(", half {}", choosing + 1);
-    const Matches chosen = correlate(a, b, correlation);
-    std::vector<FeaturePair> pairs;
-    for (const FeaturePair& best : chosen.best_of_a) {
-      if (usable_a[static_cast<size_t>(best.feature_a)]) pairs.push_back(best);
-    }
-    const size_t of_a = pairs.size();
-    for (const FeaturePair& best : chosen.best_of_b) {
-      if (usable_b[static_cast<size_t>(best.feature_b)]) pairs.push_back(best);
-    }
-    const RowMask other = rows_of(1 - choosing);
-    directions.push_back(
-        {GroupedSums(transpose(a.rows, {.mask = other}), transpose(b.rows, {.mask = other}),
-                     std::move(pairs), split, 1 - choosing, options.groups),
-         of_a});
+    directions.emplace_back(a, usable_a, b, usable_b, split, choosing, options);
   }
 
   const std::vector<double> once(static_cast<size_t>(options.groups), 1.0);
@@ -252,18 +317,63 @@ CrossFit cross_fit(const FeatureActivations& a, const FeatureActivations& b,
       throw_if_interrupted();
       Rng rng(options.seed, fmt::format("resample {}", i));
       for (const Direction& direction : directions) {
-        std::vector<double> weights(static_cast<size_t>(options.groups), 0.0);
-        for (int64_t g = 0; g < options.groups; ++g) {
-          weights[rng.below(static_cast<uint64_t>(options.groups))] += 1;
-        }
-        const auto [of_a, of_b] = direction.matched(weights, options.threshold);
+        const auto [of_a, of_b] =
+            direction.matched(resampled_weights(options.groups, rng), options.threshold);
         resampled_a[static_cast<size_t>(i)] += static_cast<double>(of_a) / 2;
         resampled_b[static_cast<size_t>(i)] += static_cast<double>(of_b) / 2;
       }
     }
   });
-  set_interval(result.a, std::move(resampled_a));
-  set_interval(result.b, std::move(resampled_b));
+  std::tie(result.a.low, result.a.high) = interval(std::move(resampled_a));
+  std::tie(result.b.low, result.b.high) = interval(std::move(resampled_b));
+  return result;
+}
+
+ConditionalFit cross_fit_conditional(const FeatureActivations& own, const FeatureActivations& other,
+                                     const FeatureActivations& again,
+                                     const CrossFitOptions& options) {
+  require_same_rows(own, other);
+  require_same_rows(own, again);
+  FEATFLOW_CHECK(options.groups >= 1 && options.resamples >= 0, "groups and resamples");
+  const std::vector<uint8_t> counted = counted_rows(own, options);
+  const Split split = split_documents(own, counted, options.groups);
+  const std::vector<uint8_t> usable = measurable(feature_statistics(own, counted), options.limits);
+  const auto none = [](const FeatureActivations& activations) {
+    return std::vector<uint8_t>(static_cast<size_t>(activations.rows.feature_count), 0);
+  };
+  std::vector<ConditionalDirection> directions;
+  for (const int choosing : {0, 1}) {
+    directions.push_back({Direction(own, usable, other, none(other), split, choosing, options),
+                          Direction(own, usable, again, none(again), split, choosing, options)});
+  }
+
+  ConditionalFit result;
+  result.groups = options.groups;
+  result.resamples = options.resamples;
+  const std::vector<double> once(static_cast<size_t>(options.groups), 1.0);
+  for (const ConditionalDirection& direction : directions) {
+    const auto counts = direction.counts(once, options.threshold, usable.size());
+    result.found_again += static_cast<double>(counts.found_again) / 2;
+    result.both += static_cast<double>(counts.both) / 2;
+  }
+  result.low = result.high = result.share();
+  std::vector<double> shares(static_cast<size_t>(options.resamples), 0.0);
+  parallel_for(options.resamples, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      throw_if_interrupted();
+      Rng rng(options.seed, fmt::format("resample {}", i));
+      ConditionalFit resampled;
+      for (const ConditionalDirection& direction : directions) {
+        // The same documents for both autoencoders: what they find is compared on equal text.
+        const auto counts = direction.counts(resampled_weights(options.groups, rng),
+                                             options.threshold, usable.size());
+        resampled.found_again += static_cast<double>(counts.found_again) / 2;
+        resampled.both += static_cast<double>(counts.both) / 2;
+      }
+      shares[static_cast<size_t>(i)] = resampled.share();
+    }
+  });
+  if (options.resamples > 0) std::tie(result.low, result.high) = interval(std::move(shares));
   return result;
 }
 
@@ -287,6 +397,20 @@ nlohmann::ordered_json to_json(const CrossFit& fit) {
   };
   return {
       {"groups", fit.groups}, {"resamples", fit.resamples}, {"a", side(fit.a)}, {"b", side(fit.b)}};
+}
+
+nlohmann::ordered_json to_json(const ConditionalFit& fit) {
+  return {{"groups", fit.groups},
+          {"resamples", fit.resamples},
+          {"found_again", fit.found_again},
+          {"both", fit.both},
+          {"low", fit.low},
+          {"high", fit.high}};
+}
+
+ConditionalFit parse_conditional_fit(const nlohmann::json& json) {
+  return {json.at("found_again"), json.at("both"),   json.at("low"),
+          json.at("high"),        json.at("groups"), json.at("resamples")};
 }
 
 CrossFit parse_cross_fit(const nlohmann::json& json) {

@@ -40,6 +40,24 @@ struct CrossFit {
 CrossFit cross_fit(const FeatureActivations& a, const FeatureActivations& b,
                    const CrossFitOptions& options);
 
+/// P(match in the other model | found again by a second autoencoder on the own model),
+/// cross-fitted.
+struct ConditionalFit {
+  double found_again = 0;    ///< Own measurable features, mean over the two directions.
+  double both = 0;           ///< Of these, with a match in the other model.
+  double low = 0, high = 0;  ///< 95% percentile interval of `share()`.
+  int64_t groups = 0, resamples = 0;
+
+  double share() const { return found_again > 0 ? both / found_again : 0; }
+};
+
+/// Definitions 14 with the halves and the bootstrap of cross_fit: partners in both are chosen on
+/// one half and measured on the other, and a resample draws the same documents for both. Costs four
+/// correlations of all pairs on half the rows. Throws Error as cross_fit does.
+ConditionalFit cross_fit_conditional(const FeatureActivations& own, const FeatureActivations& other,
+                                     const FeatureActivations& again,
+                                     const CrossFitOptions& options);
+
 /// Documents in the smaller half: the most groups that can be asked for.
 int64_t documents_per_half(const FeatureActivations& activations);
 
@@ -47,5 +65,8 @@ int64_t documents_per_half(const FeatureActivations& activations);
 nlohmann::ordered_json to_json(const CrossFit& fit);
 /// Throws nlohmann's exception for JSON of another shape.
 CrossFit parse_cross_fit(const nlohmann::json& json);
+/// {"groups", "resamples", "found_again", "both", "low", "high"}
+nlohmann::ordered_json to_json(const ConditionalFit& fit);
+ConditionalFit parse_conditional_fit(const nlohmann::json& json);
 
 }  // namespace featflow

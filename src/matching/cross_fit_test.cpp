@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
 #include "core/parallel.hpp"
@@ -36,26 +37,36 @@ std::pair<DenseRows, DenseRows> related(int64_t n, int64_t m, uint64_t seed) {
   return {a, b};
 }
 
-// Definitions 13 with dense float64 correlations: half the features counted on each half, twice.
+// Definitions 13 with dense float64 correlations: [m] whether each feature of A matches on the half
+// that did not choose its partner.
+std::vector<uint8_t> reference_matches(const DenseRows& a, const DenseRows& b, int64_t m,
+                                       double threshold, const std::vector<uint8_t>& half,
+                                       int choosing) {
+  std::vector<uint8_t> chosen_rows, other_rows, matched;
+  for (const uint8_t h : half) {
+    chosen_rows.push_back(h == choosing);
+    other_rows.push_back(h == 1 - choosing);
+  }
+  for (int64_t i = 0; i < m; ++i) {
+    int64_t best = -1;
+    double best_r = -2;
+    for (int64_t j = 0; j < m; ++j) {
+      const auto r = dense_pearson(a, i, b, j, chosen_rows);
+      if (r && *r > best_r) best = j, best_r = *r;
+    }
+    const auto r = best < 0 ? std::nullopt : dense_pearson(a, i, b, best, other_rows);
+    matched.push_back(r && *r >= threshold);
+  }
+  return matched;
+}
+
+// Half the features counted on each half, twice.
 double reference_matched(const DenseRows& a, const DenseRows& b, int64_t m, double threshold,
                          const std::vector<uint8_t>& half) {
   double matched = 0;
   for (const int choosing : {0, 1}) {
-    std::vector<uint8_t> chosen_rows, other_rows;
-    for (const uint8_t h : half) {
-      chosen_rows.push_back(h == choosing);
-      other_rows.push_back(h == 1 - choosing);
-    }
-    for (int64_t i = 0; i < m; ++i) {
-      int64_t best = -1;
-      double best_r = -2;
-      for (int64_t j = 0; j < m; ++j) {
-        const auto r = dense_pearson(a, i, b, j, chosen_rows);
-        if (r && *r > best_r) best = j, best_r = *r;
-      }
-      const auto r = best < 0 ? std::nullopt : dense_pearson(a, i, b, best, other_rows);
-      if (r && *r >= threshold) matched += 0.5;
-    }
+    const auto on_half = reference_matches(a, b, m, threshold, half, choosing);
+    matched += static_cast<double>(std::ranges::count(on_half, 1)) / 2;
   }
   return matched;
 }
@@ -87,6 +98,42 @@ TEST(CrossFit, CountsAsADenseReference) {
     EXPECT_GE(fit.a.high, fit.a.matched);
     EXPECT_LT(fit.a.low, fit.a.high);
   }
+}
+
+TEST(CrossFitConditional, CountsAsADenseReference) {
+  constexpr int64_t kRows = 1203, kFeatures = 24;
+  const auto [a, b] = related(kRows, kFeatures, 3);
+  // The second look at A's model finds the first half of its features, and little else.
+  DenseRows again = random_dense(kRows, kFeatures, 0.2, 77);
+  for (int64_t row = 0; row < kRows; ++row) {
+    for (int64_t j = 0; j < kFeatures / 2; ++j) again[row][kFeatures - 1 - j] = a[row][j];
+  }
+  CrossFitOptions options;
+  options.groups = 10;
+  options.resamples = 200;
+  options.limits = {1, 1};
+  options.threshold = 0.7;
+  const ConditionalFit fit = cross_fit_conditional(sparse(a, kFeatures), sparse(b, kFeatures),
+                                                   sparse(again, kFeatures), options);
+  double found_again = 0, both = 0;
+  for (const int choosing : {0, 1}) {
+    const auto in_b = reference_matches(a, b, kFeatures, 0.7, halves(kRows), choosing);
+    const auto in_again = reference_matches(a, again, kFeatures, 0.7, halves(kRows), choosing);
+    for (size_t j = 0; j < kFeatures; ++j) {
+      found_again += 0.5 * in_again[j];
+      both += 0.5 * (in_again[j] && in_b[j]);
+    }
+  }
+  EXPECT_EQ(fit.found_again, found_again);
+  EXPECT_EQ(found_again, kFeatures / 2);
+  EXPECT_EQ(fit.both, both);
+  EXPECT_GT(both, 1);
+  EXPECT_LT(both, found_again);
+  EXPECT_LE(fit.low, fit.share());
+  EXPECT_GE(fit.high, fit.share());
+  EXPECT_LT(fit.low, fit.high);
+  const std::string json = to_json(fit).dump();
+  EXPECT_EQ(to_json(parse_conditional_fit(nlohmann::json::parse(json))).dump(), json);
 }
 
 TEST(CrossFit, ThePartnerIsNotPaidForByChance) {

@@ -10,7 +10,7 @@
 #include "matching/correlation.hpp"
 #include "matching/cross_fit.hpp"
 #include "matching/matches.hpp"
-#include "matching/null.hpp"
+#include "matching/significance.hpp"
 #include "storage/files.hpp"
 #include "study/estimates.hpp"
 #include "study/stages.hpp"
@@ -81,19 +81,15 @@ json edge_json(const Study& study, const FeatureActivations& a, const FeatureAct
                {"chance_parents", nullptr},
                {"chance_children", nullptr}};
   if (study.matching.permutations == 0) return edge;
-  // The mean over permutations of A's rows.
-  double chance_parents = 0, chance_children = 0;
-  for (int64_t i = 0; i < study.matching.permutations; ++i) {
-    Rng rng(seed, fmt::format("permutation {}", i));
-    const NullControl control =
-        null_control(a, b, matches, threshold, rng, limits,
-                     correlation_options(study, a.model + " permuted → " + b.model));
-    chance_parents += static_cast<double>(control.permuted.features_a);
-    chance_children += static_cast<double>(control.permuted.features_b);
-  }
-  const auto runs = static_cast<double>(study.matching.permutations);
-  edge["chance_parents"] = chance_parents / runs;
-  edge["chance_children"] = chance_children / runs;
+  NullOptions null;
+  null.runs = study.matching.permutations;
+  null.seed = seed;
+  null.correlation = {
+      limits, parse_bytes(study.matching.memory, "matching.memory"), {}, a.model + " → " + b.model};
+  const Significance chance = significance(best_correlations(a, b, null.correlation),
+                                           shifted_rows_null(a, b, null), {.threshold = threshold});
+  edge["chance_parents"] = chance.a.null_matched;
+  edge["chance_children"] = chance.b.null_matched;
   return edge;
 }
 
@@ -112,6 +108,7 @@ void add_pair(const Study& study, const MatchedPair& pair, StageGraph& graph) {
   Stage stage;
   stage.kind = "matching";
   stage.name = pair.name();
+  stage.version = 2;
   json config = {{"floor", study.matching.floor},
                  {"threshold", study.matching.threshold},
                  {"minimum_tokens", study.matching.minimum_tokens},
