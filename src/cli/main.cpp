@@ -25,7 +25,7 @@ constexpr AddCommand kCommands[] = {
     featflow::add_corpus,  featflow::add_tokenizer,   featflow::add_train, featflow::add_eval,
     featflow::add_forward, featflow::add_generate,    featflow::add_merge, featflow::add_sweep,
     featflow::add_sae,     featflow::add_activations, featflow::add_match, featflow::add_flow,
-    featflow::add_report,
+    featflow::add_pairs,   featflow::add_report,
 };
 
 std::string version_text() {

@@ -64,6 +64,30 @@ Column FeatureColumns::column(int64_t feature) const {
   return {std::span(rows).subspan(begin, count), std::span(values).subspan(begin, count)};
 }
 
+SparseRows keep_features(const SparseRows& rows, std::span<const int32_t> features) {
+  constexpr int32_t kDropped = -1;
+  std::vector<int32_t> number(static_cast<size_t>(rows.feature_count), kDropped);
+  for (size_t i = 0; i < features.size(); ++i) {
+    FEATFLOW_CHECK((i == 0 || features[i - 1] < features[i]) && features[i] >= 0 &&
+                       features[i] < rows.feature_count,
+                   "ascending features of these rows");
+    number[static_cast<size_t>(features[i])] = static_cast<int32_t>(i);
+  }
+  SparseRows kept;
+  kept.feature_count = std::ssize(features);
+  kept.row_offsets.reserve(rows.row_offsets.size());
+  for (int64_t row = 0; row < rows.rows(); ++row) {
+    for (int64_t e = rows.row_offsets[row]; e < rows.row_offsets[row + 1]; ++e) {
+      const int32_t j = number[static_cast<size_t>(rows.features[e])];
+      if (j == kDropped) continue;
+      kept.features.push_back(j);
+      kept.values.push_back(rows.values[e]);
+    }
+    kept.row_offsets.push_back(kept.active());
+  }
+  return kept;
+}
+
 FeatureColumns transpose(const SparseRows& rows, const TransposeOptions& options) {
   const int64_t n = rows.rows();
   if (n > std::numeric_limits<int32_t>::max()) {

@@ -43,6 +43,10 @@ struct TransposeOptions {
   std::span<const int32_t> row_order = {};
 };
 
+/// The same rows with these features alone, numbered 0, 1 … in the order given: a few of very many,
+/// without the memory of a whole transpose. `features` are ascending.
+SparseRows keep_features(const SparseRows& rows, std::span<const int32_t> features);
+
 /// Counting sort, parallel over rows; the result is the same for every thread count. Throws Error
 /// beyond 2^31 − 1 rows.
 FeatureColumns transpose(const SparseRows& rows, const TransposeOptions& options = {});

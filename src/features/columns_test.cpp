@@ -63,5 +63,20 @@ TEST(RowsOfCorpora, SelectsByName) {
   EXPECT_THROW(rows_of_corpora(activations, {"rust"}), Error);
 }
 
+TEST(Columns, KeptFeaturesHaveTheColumnsThatTheyHadAmongAll) {
+  const FeatureActivations activations = activations_from_dense(random_dense(500, 9, 0.3, 4), 9);
+  const FeatureColumns all = transpose(activations.rows);
+  const std::vector<int32_t> features = {1, 4, 8};
+  const FeatureColumns kept = transpose(keep_features(activations.rows, features));
+  ASSERT_EQ(kept.end_feature(), 3);
+  EXPECT_EQ(kept.row_count, 500);
+  for (size_t i = 0; i < features.size(); ++i) {
+    const Column expected = all.column(features[i]), column = kept.column(static_cast<int64_t>(i));
+    EXPECT_TRUE(std::ranges::equal(column.rows, expected.rows));
+    EXPECT_TRUE(std::ranges::equal(column.values, expected.values));
+  }
+  EXPECT_EQ(keep_features(activations.rows, {}).active(), 0);
+}
+
 }  // namespace
 }  // namespace featflow

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "flow/flow.hpp"
+#include "storage/csv.hpp"
 #include "storage/files.hpp"
 
 namespace featflow {
@@ -23,13 +24,6 @@ std::string csv_of(const std::optional<double>& value) {
 
 // Shortest decimal that gives the same float32: 0.8123 and not 0.81230002641…
 double shortest(float value) { return std::stod(fmt::format("{}", value)); }
-
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string escaped = "\"";
-  for (const char c : text) escaped += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return escaped + "\"";
-}
 
 Json json_of(const SideCounts& counts) {
   return {{"features", counts.features},

@@ -12,6 +12,7 @@
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "features/columns.hpp"
+#include "features/example_text.hpp"
 #include "features/top_examples.hpp"
 
 namespace featflow {
@@ -115,34 +116,19 @@ class FeaturePages {
   }
 
   Json example(const Column& column, size_t peak, float maximum) const {
-    const TokenShard& text = *context_.text;
     const auto row = static_cast<size_t>(column.rows[peak]);
-    const int64_t position = activations_.token_positions[row];
-    const int64_t document = text.document_of(position);
-    const int64_t document_begin = text.document_starts[static_cast<size_t>(document)];
-    const int64_t document_end = document + 1 < text.document_count()
-                                     ? text.document_starts[static_cast<size_t>(document) + 1]
-                                     : text.size();
-    const int64_t begin = std::max(document_begin, position - context_.budget.before);
-    const int64_t end = std::min(document_end, position + context_.budget.after + 1);
-
-    // The column's rows around the peak whose tokens lie in the window.
-    size_t first = peak, last = peak + 1;
-    const auto position_of = [&](size_t i) {
-      return activations_.token_positions[static_cast<size_t>(column.rows[i])];
-    };
-    while (first > 0 && position_of(first - 1) >= begin) --first;
-    while (last < column.rows.size() && position_of(last) < end) ++last;
+    const TextWindow window = window_around(*context_.text, activations_.token_positions[row],
+                                            context_.budget.before, context_.budget.after);
     Json levels = Json::array();
-    for (size_t i = first; i < last; ++i) {
-      levels.push_back(position_of(i) - begin);
-      levels.push_back(std::clamp(std::lround(255 * (column.values[i] / maximum)), 1L, 255L));
+    for (const auto& [offset, value] :
+         activations_in(column, activations_.token_positions, window)) {
+      levels.push_back(offset);
+      levels.push_back(activation_level(value, maximum));
     }
-    const auto tokens = std::span(text.tokens)
-                            .subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+    const std::span<const int32_t> tokens = tokens_in(*context_.text, window);
     return {activations_.corpora.empty() ? -1 : static_cast<int>(activations_.corpora[row]),
             activations_.documents.empty() ? -1 : activations_.documents[row],
-            position - begin,
+            window.peak - window.begin,
             significant(column.values[peak]),
             std::vector<int32_t>(tokens.begin(), tokens.end()),
             levels};

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "report/report_template.hpp"
 
 namespace featflow {
 
@@ -77,6 +78,13 @@ std::string Payload::html() const {
            "\">" + chunks_[i] + "</script>\n";
   }
   return out;
+}
+
+std::string Payload::page(std::string_view front_end) const {
+  const size_t marker = front_end.find(kChunksMarker);
+  FEATFLOW_CHECK(marker != std::string_view::npos, "the front end has no place for the data");
+  return std::string(front_end.substr(0, marker)) + html() +
+         std::string(front_end.substr(marker + kChunksMarker.size()));
 }
 
 }  // namespace featflow

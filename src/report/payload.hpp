@@ -54,6 +54,8 @@ class Payload {
 
   /// The <script> elements, in order.
   std::string html() const;
+  /// A front end (report_template.hpp) with these data in it.
+  std::string page(std::string_view front_end) const;
 
  private:
   std::vector<std::string> chunks_;

@@ -18,9 +18,8 @@
 #include "report/overview.hpp"
 #include "report/payload.hpp"
 #include "report/report_template.hpp"
+#include "report/report_text.hpp"
 #include "storage/files.hpp"
-#include "tokens/token_shard.hpp"
-#include "tokens/tokenizer.hpp"
 
 namespace featflow {
 namespace {
@@ -68,39 +67,6 @@ Json model_summary(const ReportModel& model) {
   return summary;
 }
 
-/// The matching text, and the checks that activations belong to it.
-struct Text {
-  TokenShard shard;
-  Json vocabulary = Json::array();
-
-  static Text load(const ReportInputs& inputs) {
-    Text text{load_token_shard(inputs.tokens)};
-    const Tokenizer tokenizer = Tokenizer::load(inputs.tokenizer);
-    if (tokenizer.vocab_size() != text.shard.vocab_size) {
-      throw Error(fmt::format("{}: a vocabulary of {} tokens, but the tokenizer {} has {}",
-                              inputs.tokens.string(), text.shard.vocab_size,
-                              inputs.tokenizer.string(), tokenizer.vocab_size()));
-    }
-    for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
-      text.vocabulary.push_back(tokenizer.token_text(id));
-    }
-    return text;
-  }
-
-  void check(const FeatureActivations& activations, const std::filesystem::path& file) const {
-    int64_t before = -1;
-    for (const int64_t position : activations.token_positions) {
-      if (position <= before || position >= shard.size()) {
-        throw Error(
-            fmt::format("{}: token position {} after {}, expected ascending ones below {}; "
-                        "was it encoded on another text?",
-                        file.string(), position, before, shard.size()));
-      }
-      before = position;
-    }
-  }
-};
-
 class ReportBuilder {
  public:
   explicit ReportBuilder(const ReportInputs& inputs) : inputs_(inputs) {
@@ -116,11 +82,7 @@ class ReportBuilder {
     if (with_features) add_all_features();
     payload_.set(overview_chunk_, overview());
 
-    const std::string_view page = report_template();
-    const size_t marker = page.find(kChunksMarker);
-    FEATFLOW_CHECK(marker != std::string_view::npos, "the front end has no place for the data");
-    return std::string(page.substr(0, marker)) + payload_.html() +
-           std::string(page.substr(marker + kChunksMarker.size()));
+    return payload_.page(report_template());
   }
 
  private:
@@ -143,8 +105,8 @@ class ReportBuilder {
     if (inputs_.tokens.empty() || inputs_.tokenizer.empty()) {
       throw Error("report: feature activations are given, but no matching text or no tokenizer");
     }
-    const Text text = Text::load(inputs_);
-    vocabulary_chunk_ = payload_.add(text.vocabulary);
+    const ReportText text = ReportText::load(inputs_.tokens, inputs_.tokenizer);
+    vocabulary_chunk_ = payload_.add(Json(text.vocabulary));
     examples_ = affordable_examples(inputs_.budget, feature_count());
     for (size_t i = 0; i < inputs_.models.size(); ++i) {
       if (inputs_.models[i].activations.empty()) continue;
@@ -168,7 +130,7 @@ class ReportBuilder {
     return total;
   }
 
-  void add_model_features(int i, const Text& text) {
+  void add_model_features(int i, const ReportText& text) {
     const ReportModel& model = inputs_.models[static_cast<size_t>(i)];
     const FeatureActivations activations = load_feature_activations(model.activations);
     text.check(activations, model.activations);

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -17,6 +16,7 @@
 #include "flow/flow.hpp"
 #include "matching/correlation.hpp"
 #include "merging/sweep.hpp"
+#include "report/decoded_page.hpp"
 #include "report/overview.hpp"
 #include "report/payload.hpp"
 #include "report/report_template.hpp"
@@ -34,62 +34,6 @@ using ::testing::Not;
 
 constexpr int64_t kFeatures = 280;  // more than one chunk, the last one not full
 constexpr std::string_view kMarkup = "<script>alert(1)</script>";
-
-std::string gunzip(const std::string& bytes) {
-  z_stream stream{};
-  EXPECT_EQ(inflateInit2(&stream, 16 + MAX_WBITS), Z_OK);
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-  stream.avail_in = static_cast<uInt>(bytes.size());
-  std::string out, block(1 << 16, '\0');
-  int status = Z_OK;
-  while (status == Z_OK) {
-    stream.next_out = reinterpret_cast<Bytef*>(block.data());
-    stream.avail_out = static_cast<uInt>(block.size());
-    status = inflate(&stream, Z_NO_FLUSH);
-    out.append(block, 0, block.size() - stream.avail_out);
-  }
-  inflateEnd(&stream);
-  EXPECT_EQ(status, Z_STREAM_END);
-  return out;
-}
-
-std::string from_base64(std::string_view text) {
-  std::string out;
-  uint32_t group = 0;
-  int bits = 0;
-  for (const char c : text) {
-    if (c == '=') break;
-    const int digit = c >= 'A' && c <= 'Z'   ? c - 'A'
-                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                      : c >= '0' && c <= '9' ? c - '0' + 52
-                      : c == '+'             ? 62
-                      : c == '/'             ? 63
-                                             : -1;
-    if (digit < 0) throw std::runtime_error("not base64");
-    group = group << 6 | static_cast<uint32_t>(digit);
-    if ((bits += 6) >= 8) out += static_cast<char>(group >> (bits -= 8) & 255U);
-  }
-  return out;
-}
-
-/// The data of a written report.
-class Report {
- public:
-  explicit Report(const fs::path& file) : html_(read_file(file)) {}
-  const std::string& html() const { return html_; }
-  Json chunk(int64_t number) const {
-    const std::string opening = "<script type=\"application/octet-stream;base64\" id=\"chunk-" +
-                                std::to_string(number) + "\">";
-    const size_t begin = html_.find(opening);
-    if (begin == std::string::npos) throw std::runtime_error("no chunk " + std::to_string(number));
-    const size_t start = begin + opening.size();
-    return Json::parse(gunzip(from_base64(
-        std::string_view(html_).substr(start, html_.find("</script>", start) - start))));
-  }
-
- private:
-  std::string html_;
-};
 
 /// A hash of three numbers as a uniform variate in [0, 1).
 double variate(uint64_t a, uint64_t b, uint64_t c) {
@@ -322,12 +266,12 @@ const Study& study() {
 }
 
 /// FEATFLOW_REPORT names where to leave the report for the browser tests.
-const Report& report() {
-  static const Report written = [] {
+const DecodedPage& report() {
+  static const DecodedPage written = [] {
     const char* kept = std::getenv("FEATFLOW_REPORT");
     const fs::path file = kept ? fs::path(kept) : study().folder() / "report.html";
     write_report(study().inputs, file);
-    return Report(file);
+    return DecodedPage(file);
   }();
   return written;
 }
@@ -656,7 +600,7 @@ TEST(Report, FewerExamplesWhenTheFileWouldBeTooLarge) {
   inputs.budget.bytes = std::ssize(report().html()) * 3 / 4;
   const fs::path file = study().folder() / "small.html";
   write_report(inputs, file);
-  const Report small(file);
+  const DecodedPage small(file);
   EXPECT_LE(std::ssize(small.html()), inputs.budget.bytes);
   const Json budget = small.chunk(0).at("budget");
   EXPECT_LT(budget.at("examples").get<int64_t>(), 6);
@@ -673,7 +617,7 @@ TEST(Report, WithoutFeaturesItIsStillAReport) {
   inputs.models[1].parents = {"base"};
   const fs::path file = study().folder() / "plain.html";
   write_report(inputs, file);
-  const Json plain = Report(file).chunk(0);
+  const Json plain = DecodedPage(file).chunk(0);
   EXPECT_EQ(plain.at("vocabulary"), -1);
   EXPECT_TRUE(plain.at("flow").is_null());
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The report of a tiny study, in headless Chromium: report.test.mjs.
+# The report of a tiny study and its pairs to rate, in headless Chromium: report.test.mjs, pairs.test.mjs.
 source "$SOURCE/tests/end_to_end/library.sh"
 chromium=${CHROMIUM:-$(command -v chromium)} || fail "chromium not found: run scripts/setup --tests"
 
 make_family "$work/family"
 (cd "$work" && "$FEATFLOW" run family/tiny.toml --out run -q >/dev/null) || fail "the tiny study failed"
+(cd "$work" && "$FEATFLOW" pairs run --bands 0.3,0.5,0.7,0.9,1 --per-band 6 --out pairs >/dev/null) || fail pairs
 
 cd "$SOURCE/tests/browser"
 if [ node_modules/.package-lock.json -ot package-lock.json ]; then
@@ -12,4 +13,9 @@ if [ node_modules/.package-lock.json -ot package-lock.json ]; then
   touch node_modules/.package-lock.json
 fi
 # make_corpora.awk plants this in the text.
-REPORT=$work/run/report/report/report.html CHROMIUM=$chromium NEEDLE='<script>alert(' npm test --silent
+REPORT=$work/run/report/report/report.html PAIRS=$work/pairs/pairs.html RATINGS=$work/ratings.csv \
+  CHROMIUM=$chromium NEEDLE='<script>alert(' npm test --silent
+
+# What the page downloads is what the key's command reads.
+"$FEATFLOW" pairs --score "$work/ratings.csv" "$work/ratings.csv" --key "$work/pairs/key.csv" --json |
+  grep -q '"kappa": 1.0' || fail "ratings from the page cannot be scored"

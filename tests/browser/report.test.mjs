@@ -1,55 +1,16 @@
 // Opens a report in headless Chromium from its file, offline, and walks through it.
 //   REPORT=report.html [SCREENSHOTS=folder] [CHROMIUM=/usr/bin/chromium] npm test
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { after, before, test } from 'node:test';
-import { pathToFileURL } from 'node:url';
-import { chromium } from 'playwright-core';
+import { test } from 'node:test';
+import { checkWidth, pageOpener, plainText, shoot } from './browser.mjs';
 
 assert.ok(process.env.REPORT, 'REPORT names the report to open');
-const report = pathToFileURL(resolve(process.env.REPORT)).href;
-const screenshots = process.env.SCREENSHOTS && resolve(process.env.SCREENSHOTS);
-if (screenshots) mkdirSync(screenshots, { recursive: true });
-
-let browser;
-before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-});
-after(() => browser?.close());
-
-/** A page that fails the test on any console error, request, exception or dialog. */
-async function open(width, height = 900) {
-  const context = await browser.newContext({ viewport: { width, height }, offline: true });
-  const page = await context.newPage();
-  page.setDefaultTimeout(120_000);  // a busy machine is slow, and that is no fault of the page
-  const faults = [];
-  page.on('console', (m) => ['error', 'warning'].includes(m.type()) && faults.push(`console: ${m.text()}`));
-  page.on('pageerror', (e) => faults.push(`exception: ${e.message}`));
-  page.on('request', (r) => r.url().split('#')[0] !== report && faults.push(`request: ${r.url().slice(0, 100)}`));
-  page.on('dialog', (d) => { faults.push(`dialog: ${d.message()}`); d.dismiss(); });
-  await page.goto(report);
-  await page.waitForSelector('main h1');
-  return { page, faults };
-}
+const open = pageOpener(process.env.REPORT);
 
 async function settled(page) {
   await page.waitForFunction(() => document.querySelector('main h1')
     && !/Decoding…|Opening the report/.test(document.getElementById('app').textContent));
 }
-
-async function checkWidth(page, where) {
-  const [content, window] = await page.evaluate(
-    () => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
-  assert.ok(content <= window, `${where}: ${content} px of content in ${window} px`);
-}
-
-const shoot = (page, name, width) => screenshots
-  && page.screenshot({ path: join(screenshots, `${name}-${width}.png`), fullPage: true });
 
 for (const width of [1280, 800]) {
   test(`every page at ${width} px`, async () => {
@@ -142,7 +103,7 @@ test('markup in the text stays text', async () => {
         && document.querySelector('h1')?.textContent.endsWith(`#${h.split('/').pop()}`), feature);
       await settled(page);
       found = (await page.$$eval('.tokens', (lines) => lines.map((l) => l.textContent)))
-        .some((line) => line.replaceAll('·', ' ').replaceAll('↵', '\n').includes(needle));
+        .some((line) => plainText(line).includes(needle));
       if (found) break;
     }
     await page.click('header nav a[href="#/features"]');

@@ -110,4 +110,32 @@ cmp run/tokenizer/tokenizer/tokenizer.model loaded/model/Lua/tokenizer.model || 
 "$FEATFLOW" match acts acts --out matched --json | grep -q '"features_a"' || fail match
 "$FEATFLOW" flow run >/dev/null || fail flow
 "$FEATFLOW" report run >/dev/null || fail report
+
+# Pairs to rate: the same bytes again, bands that are short of pairs are told, another seed is another sample.
+bands="--bands 0.3,0.5,0.7,0.9,1 --per-band 200"
+# shellcheck disable=SC2086
+"$FEATFLOW" pairs run $bands --out pairs >pairs.txt || fail pairs
+grep -q '^0.9-1: .* fewer than the 200 asked for' pairs.txt || fail "no word of a short band: $(cat pairs.txt)"
+# shellcheck disable=SC2086
+"$FEATFLOW" pairs run $bands --out pairs2 >/dev/null && diff -r pairs pairs2 >&2 || fail "two exports differ"
+# shellcheck disable=SC2086
+"$FEATFLOW" pairs run $bands --out pairs3 --seed 99 --edge Base--Lua >/dev/null || fail "pairs --edge"
+cut -d , -f 2 pairs3/key.csv | sort -u | paste -sd ' ' | grep -qx 'Base--Lua edge' || fail "pairs of other edges"
+awk -F , 'NR > 1 { split($3, b, "-"); if ($6 < b[1] || $6 > b[2]) exit 1 }' pairs/key.csv || fail "a pair outside its band"
+[ "$(wc -l <pairs/pairs.jsonl)" = $(($(wc -l <pairs/key.csv) - 1)) ] || fail "pairs without a key"
+refused "did you mean 'Base--Lua'" "$FEATFLOW" pairs run --edge Base--Lau --out x
+refused "below the floor" "$FEATFLOW" pairs run --bands 0.1,1 --out x
+mv run/matching/Base--Lua unmatched
+refused "stage matching/Base--Lua is missing" "$FEATFLOW" pairs run --out x
+mv unmatched run/matching/Base--Lua
+awk -F , 'NR == 1 { print "id,rating,note" } NR > 1 { print $1 ",same," }' pairs/key.csv >ratings.csv
+"$FEATFLOW" pairs --score ratings.csv --key pairs/key.csv | grep -q '100.0% (' || fail "pairs --score"
+refused "is not in the key" "$FEATFLOW" pairs --score ratings.csv --key pairs3/key.csv
+
+# Figures of the same run, each of them well-formed.
+"$SOURCE/scripts/figures" run figures >figures.txt || fail figures
+for figure in merge-Merged flow shares correlations autoencoders training; do
+  [ -s "figures/$figure.svg" ] || fail "no figure $figure: $(cat figures.txt)"
+done
+node "$SOURCE/tests/end_to_end/check_svg.mjs" figures/*.svg || fail "a figure is not well-formed"
 echo "1 passed, 0 failed"

@@ -1,5 +1,6 @@
-import { Component, render } from 'preact';
+import { render } from 'preact';
 import { useEffect } from 'preact/hooks';
+import { Guard } from './guard.jsx';
 import { useChunks } from './payload.js';
 import { href, useRoute } from './router.js';
 import { Autoencoders } from './pages/autoencoders.jsx';
@@ -19,19 +20,6 @@ const kPages = {
   cases: { title: 'Case studies', view: Cases, when: (o) => o.cases.length },
 };
 const kHidden = { feature: { title: 'Feature', view: Feature, under: 'features' } };
-
-class Guard extends Component {
-  state = { error: null };
-  static getDerivedStateFromError(error) { return { error }; }
-  componentDidUpdate(before) {
-    if (before.at !== this.props.at && this.state.error) this.setState({ error: null });
-  }
-  render() {
-    return this.state.error
-      ? <p class="warning" role="alert">{String(this.state.error.message ?? this.state.error)}</p>
-      : this.props.children;
-  }
-}
 
 function Report() {
   const route = useRoute();
