@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "activations/model_source.hpp"
+#include "activations/tap_position.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
 
@@ -59,13 +60,8 @@ ExplainedLoss explained_loss(const Model& model, const Autoencoder& autoencoder,
                     "of {}",
                     std::min(text.size(), max_tokens), block_size));
   }
-  const int64_t width = tap_width(model.config(), tap);
-  if (width != autoencoder.input_size) {
-    throw Error(
-        fmt::format("tap {}: the model's width is {}, the autoencoder's input {}; it was "
-                    "trained on another model or tap",
-                    tap, width, autoencoder.input_size));
-  }
+  require_width_of_tap(model.config(), autoencoder, tap);
+  const int64_t width = autoencoder.input_size;
   const auto bos = static_cast<int32_t>(model.config().bos_token_id);
   const std::vector<float> mean = mean_activation(model, tap, text, block_size, max_tokens);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "activations/document_blocks.hpp"
 #include "activations/model_source.hpp"
 #include "autoencoder/feature_activations.hpp"
 #include "core/error.hpp"
@@ -12,26 +13,6 @@
 
 namespace featflow {
 namespace {
-
-struct Span {
-  int64_t begin = 0, size = 0;  // tokens of the text
-  int32_t document = 0;
-};
-
-// Blocks of at most block_size tokens, each within one document.
-std::vector<Span> document_blocks(const TokenShard& tokens, int64_t block_size) {
-  std::vector<Span> blocks;
-  for (int64_t d = 0; d < tokens.document_count(); ++d) {
-    const int64_t begin = tokens.document_starts[static_cast<size_t>(d)];
-    const int64_t end = d + 1 < tokens.document_count()
-                            ? tokens.document_starts[static_cast<size_t>(d + 1)]
-                            : tokens.size();
-    for (int64_t at = begin; at < end; at += block_size) {
-      blocks.push_back({at, std::min(block_size, end - at), static_cast<int32_t>(d)});
-    }
-  }
-  return blocks;
-}
 
 void append(SparseRows& all, const SparseRows& more) {
   const int64_t offset = all.row_offsets.back();
@@ -54,7 +35,7 @@ void harvest(const Model& model, const Autoencoder& autoencoder, const MatchingT
                     "tokenizer: BOS positions are left out",
                     config.model_name));
   }
-  const std::vector<Span> blocks = document_blocks(text.tokens, config.block_size);
+  const std::vector<DocumentBlock> blocks = document_blocks(text.tokens, config.block_size);
   const int64_t shard_blocks = kShardRows / config.block_size;
   const int64_t shard_count = (std::ssize(blocks) + shard_blocks - 1) / shard_blocks;
   const std::string corpus = text.content_hash();
@@ -76,14 +57,10 @@ void harvest(const Model& model, const Autoencoder& autoencoder, const MatchingT
       throw_if_interrupted();
       const auto batch = std::span(blocks).subspan(
           static_cast<size_t>(first), static_cast<size_t>(std::min(kBatchBlocks, end - first)));
-      // ids [batch, block_size]; short blocks are padded with BOS, which gives no row and, being
-      // to the right, cannot be seen by the tokens before it.
-      std::vector<int32_t> ids(batch.size() * static_cast<size_t>(config.block_size), bos);
+      const std::vector<int32_t> ids = padded_ids(text.tokens, batch, config.block_size, bos);
       for (size_t b = 0; b < batch.size(); ++b) {
         for (int64_t i = 0; i < batch[b].size; ++i) {
-          const int32_t id = text.tokens.tokens[static_cast<size_t>(batch[b].begin + i)];
-          ids[b * static_cast<size_t>(config.block_size) + static_cast<size_t>(i)] = id;
-          if (id == bos) continue;
+          if (text.tokens.tokens[static_cast<size_t>(batch[b].begin + i)] == bos) continue;
           out.token_positions.push_back(batch[b].begin + i);
           out.documents.push_back(batch[b].document);
           out.corpora.push_back(text.document_corpora[static_cast<size_t>(batch[b].document)]);

@@ -24,6 +24,25 @@ void check_input(const ModelConfig& config, std::span<const int32_t> ids, int64_
   }
 }
 
+// score_logits of hidden [rows, width] through the head, a chunk of rows at a time.
+void score_rows(const Transformer& network, const torch::Tensor& hidden,
+                std::span<const int32_t> targets, std::vector<float>& loss,
+                std::vector<uint8_t>& correct) {
+  const int64_t rows = hidden.size(0), width = hidden.size(1);
+  const int64_t vocab = network.config().vocab_size;
+  std::vector<float> logits(static_cast<size_t>(std::min(rows, kHeadChunk) * vocab));
+  loss.resize(targets.size());
+  correct.resize(targets.size());
+  for (int64_t begin = 0; begin < rows; begin += kHeadChunk) {
+    const int64_t count = std::min(kHeadChunk, rows - begin);
+    sgemm(Transpose::kNo, Transpose::kYes, count, vocab, width, 1,
+          hidden.data_ptr<float>() + begin * width, width, network.head().data_ptr<float>(), width,
+          0, logits.data(), vocab);
+    score_logits(logits.data(), targets.data() + begin, count, vocab, loss.data() + begin,
+                 correct.data() + begin);
+  }
+}
+
 }  // namespace
 
 Model::Model(const Checkpoint& checkpoint) : impl_(new Impl{Transformer(checkpoint)}) {}
@@ -85,19 +104,10 @@ PositionScores Model::score(std::span<const int32_t> ids, int64_t batch, int64_t
   TapVisits visits(config(), taps);
   const torch::Tensor hidden = network.trunk(network.embed(ids), batch, time, visits);
 
-  const int64_t rows = batch * time, width = config().hidden_size, vocab = config().vocab_size;
   const std::vector<int32_t> targets = next_tokens(ids, time);
-  std::vector<float> logits(static_cast<size_t>(std::min(rows, kHeadChunk) * vocab));
-  std::vector<float> loss(ids.size());
-  std::vector<uint8_t> correct(ids.size());
-  for (int64_t begin = 0; begin < rows; begin += kHeadChunk) {
-    const int64_t count = std::min(kHeadChunk, rows - begin);
-    sgemm(Transpose::kNo, Transpose::kYes, count, vocab, width, 1,
-          hidden.data_ptr<float>() + begin * width, width, network.head().data_ptr<float>(), width,
-          0, logits.data(), vocab);
-    score_logits(logits.data(), targets.data() + begin, count, vocab, loss.data() + begin,
-                 correct.data() + begin);
-  }
+  std::vector<float> loss;
+  std::vector<uint8_t> correct;
+  score_rows(network, hidden, targets, loss, correct);
 
   PositionScores scores;
   for (size_t i = 0; i < targets.size(); ++i) {
@@ -106,6 +116,32 @@ PositionScores Model::score(std::span<const int32_t> ids, int64_t batch, int64_t
     scores.correct.push_back(correct[i]);
   }
   return scores;
+}
+
+std::vector<float> Model::loss_at(std::span<const int32_t> ids, int64_t batch, int64_t time,
+                                  std::span<const uint8_t> wanted,
+                                  std::span<const Tap> taps) const {
+  const at::NoGradGuard inference;
+  FEATFLOW_CHECK(wanted.size() == ids.size(), "wanted is [batch, time]");
+  check_input(config(), ids, batch, time);
+  TapVisits visits(config(), taps);
+  const torch::Tensor hidden = impl_->network.trunk(impl_->network.embed(ids), batch, time, visits);
+
+  const std::vector<int32_t> next = next_tokens(ids, time);
+  std::vector<int64_t> rows;
+  std::vector<int32_t> targets;
+  for (size_t i = 0; i < next.size(); ++i) {
+    if (wanted[i] == 0 || next[i] == kNoTarget) continue;
+    rows.push_back(static_cast<int64_t>(i));
+    targets.push_back(next[i]);
+  }
+  std::vector<float> result(ids.size(), 0.0f);
+  if (rows.empty()) return result;
+  std::vector<float> loss;
+  std::vector<uint8_t> correct;
+  score_rows(impl_->network, hidden.index_select(0, torch::tensor(rows)), targets, loss, correct);
+  for (size_t i = 0; i < rows.size(); ++i) result[static_cast<size_t>(rows[i])] = loss[i];
+  return result;
 }
 
 void Model::run_to_taps(std::span<const int32_t> ids, int64_t batch, int64_t time,

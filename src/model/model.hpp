@@ -58,6 +58,11 @@ class Model {
   /// The head goes through in chunks of tokens.
   PositionScores score(std::span<const int32_t> ids, int64_t batch, int64_t time,
                        std::span<const Tap> taps = {}) const;
+  /// Cross-entropy (nats) of the next token at chosen positions, for which alone the head is
+  /// computed: [batch, time], zero elsewhere and at the last position of a block. `wanted`
+  /// [batch, time] is read once all taps have been visited, so a visitor may fill it in.
+  std::vector<float> loss_at(std::span<const int32_t> ids, int64_t batch, int64_t time,
+                             std::span<const uint8_t> wanted, std::span<const Tap> taps = {}) const;
   /// Computes no further than the last tap named.
   void run_to_taps(std::span<const int32_t> ids, int64_t batch, int64_t time,
                    std::span<const Tap> taps) const;

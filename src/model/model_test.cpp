@@ -12,6 +12,7 @@
 
 #include "core/error.hpp"
 #include "model/evaluation.hpp"
+#include "model/reference_transformer.hpp"
 #include "model/vector_exp.hpp"
 
 namespace featflow {
@@ -20,134 +21,9 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-using Row = std::vector<double>;
-using Rows = std::vector<Row>;
-using Edit = std::function<void(const std::string& tap, Rows& values)>;
-
-// Mistral as its description says, in float64 and plain loops, one sequence at a time. Written
-// without a look at the implementation's layout: named tensors, repeated key/value heads, a mask.
-class Reference {
- public:
-  explicit Reference(const Checkpoint& checkpoint)
-      : config_(checkpoint.config), tensors_(checkpoint.tensors) {}
-
-  Rows logits(
-      const std::vector<int32_t>& ids, const Edit& edit = [](auto&, auto&) {}) const {
-    Rows x;
-    for (const int32_t id : ids) x.push_back(row("model.embed_tokens.weight", id));
-    for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
-      const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-      const std::string block = "blocks." + std::to_string(layer) + ".";
-      add(x, attention(normalized(x, prefix + "input_layernorm.weight"), prefix + "self_attn."));
-      const Rows h = normalized(x, prefix + "post_attention_layernorm.weight");
-      Rows post = product(h, prefix + "mlp.gate_proj.weight");
-      const Rows up = product(h, prefix + "mlp.up_proj.weight");
-      for (size_t t = 0; t < post.size(); ++t) {
-        for (size_t i = 0; i < post[t].size(); ++i) {
-          post[t][i] = post[t][i] / (1 + std::exp(-post[t][i])) * up[t][i];
-        }
-      }
-      edit(block + "mlp.hook_post", post);
-      Rows out = product(post, prefix + "mlp.down_proj.weight");
-      edit(block + "hook_mlp_out", out);
-      add(x, out);
-      edit(block + "hook_resid_post", x);
-    }
-    const bool tied = config_.tie_word_embeddings;
-    return product(normalized(x, "model.norm.weight"),
-                   tied ? "model.embed_tokens.weight" : "lm_head.weight");
-  }
-
- private:
-  Row row(const std::string& name, int64_t index) const {
-    const Tensor& tensor = tensors_.at(name);
-    const auto begin = tensor.data.begin() + index * tensor.shape[1];
-    return {begin, begin + tensor.shape[1]};
-  }
-
-  static void add(Rows& x, const Rows& y) {
-    for (size_t t = 0; t < x.size(); ++t) {
-      for (size_t i = 0; i < x[t].size(); ++i) x[t][i] += y[t][i];
-    }
-  }
-
-  Rows product(const Rows& x, const std::string& name) const {
-    Rows y(x.size());
-    for (int64_t o = 0; o < tensors_.at(name).shape[0]; ++o) {
-      const Row w = row(name, o);
-      for (size_t t = 0; t < x.size(); ++t) {
-        y[t].push_back(std::inner_product(w.begin(), w.end(), x[t].begin(), 0.0));
-      }
-    }
-    return y;
-  }
-
-  Rows normalized(Rows x, const std::string& name) const {
-    for (Row& values : x) {
-      double square = 0;
-      for (const double value : values) square += value * value;
-      const double rms =
-          std::sqrt(square / static_cast<double>(values.size()) + config_.rms_norm_eps);
-      for (size_t i = 0; i < values.size(); ++i) values[i] *= tensors_.at(name).data[i] / rms;
-    }
-    return x;
-  }
-
-  // Head `head` of a projection, rotated by position if asked.
-  Rows head_of(const Rows& x, int64_t head, bool rotate) const {
-    const auto dim = static_cast<size_t>(config_.resolved_head_dim());
-    Rows result;
-    for (size_t t = 0; t < x.size(); ++t) {
-      const auto begin = x[t].begin() + head * static_cast<int64_t>(dim);
-      Row h(begin, begin + static_cast<int64_t>(dim));
-      Row rotated = h;
-      for (size_t i = 0; i < dim; ++i) {
-        const double exponent = 2.0 * static_cast<double>(i % (dim / 2)) / static_cast<double>(dim);
-        const double angle = static_cast<double>(t) / std::pow(config_.rope_theta, exponent);
-        const double partner = i < dim / 2 ? -h[i + dim / 2] : h[i - dim / 2];
-        rotated[i] = h[i] * std::cos(angle) + partner * std::sin(angle);
-      }
-      result.push_back(rotate ? rotated : h);
-    }
-    return result;
-  }
-
-  Rows attention(const Rows& x, const std::string& prefix) const {
-    const Rows q = product(x, prefix + "q_proj.weight"), k = product(x, prefix + "k_proj.weight");
-    const Rows v = product(x, prefix + "v_proj.weight");
-    const int64_t group = config_.num_attention_heads / config_.num_key_value_heads;
-    const int64_t dim = config_.resolved_head_dim();
-    const auto time = static_cast<int64_t>(x.size());
-    Rows joined(x.size());
-    for (int64_t head = 0; head < config_.num_attention_heads; ++head) {
-      const Rows qh = head_of(q, head, true), kh = head_of(k, head / group, true);
-      const Rows vh = head_of(v, head / group, false);
-      for (int64_t i = 0; i < time; ++i) {
-        Row weights(x.size(), 0.0);
-        double sum = 0;
-        for (int64_t j = 0; j < time; ++j) {
-          const bool seen =
-              j <= i && (config_.sliding_window == 0 || i - j < config_.sliding_window);
-          if (!seen) continue;
-          const auto& a = qh[static_cast<size_t>(i)];
-          const auto& b = kh[static_cast<size_t>(j)];
-          const double score = std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
-          weights[static_cast<size_t>(j)] = std::exp(score / std::sqrt(static_cast<double>(dim)));
-          sum += weights[static_cast<size_t>(j)];
-        }
-        for (size_t c = 0; c < static_cast<size_t>(dim); ++c) {
-          double value = 0;
-          for (size_t j = 0; j < x.size(); ++j) value += weights[j] / sum * vh[j][c];
-          joined[static_cast<size_t>(i)].push_back(value);
-        }
-      }
-    }
-    return product(joined, prefix + "o_proj.weight");
-  }
-
-  const ModelConfig& config_;
-  const TensorMap& tensors_;
-};
+using Row = ReferenceTransformer::Row;
+using Rows = ReferenceTransformer::Rows;
+using Edit = ReferenceTransformer::Edit;
 
 ModelConfig tiny_config() {
   ModelConfig config;
@@ -188,7 +64,7 @@ std::vector<double> reference_logits(
   std::vector<double> flat;
   for (int64_t b = 0; b < batch; ++b) {
     const std::vector<int32_t> sequence(ids.begin() + b * time, ids.begin() + (b + 1) * time);
-    for (const Row& row : Reference(checkpoint).logits(sequence, edit)) {
+    for (const Row& row : ReferenceTransformer(checkpoint).logits(sequence, edit)) {
       flat.insert(flat.end(), row.begin(), row.end());
     }
   }
@@ -278,6 +154,38 @@ TEST(Model, ScoresAreThoseOfTheReferenceAcrossHeadChunks) {
     }
   }
   EXPECT_GT(right, 0);
+}
+
+TEST(Model, LossAtChosenPositionsIsTheirScore) {
+  const Checkpoint checkpoint = random_checkpoint(tiny_config(), 1);
+  const int64_t batch = 9, time = 70;
+  const auto ids = random_ids(batch * time, checkpoint.config.vocab_size, 2);
+  const Model model(checkpoint);
+  const PositionScores scores = model.score(ids, batch, time);
+  std::vector<uint8_t> wanted(ids.size());
+  // Chosen by a visitor, while the pass is under way.
+  const Tap choose{"blocks.1.mlp.hook_post", [&](TapValues values) {
+                     for (int64_t r = 0; r < values.rows; ++r) {
+                       wanted[static_cast<size_t>(r)] = values.row(r)[0] > 0;
+                     }
+                   }};
+  const std::vector<float> loss = model.loss_at(ids, batch, time, wanted, {&choose, 1});
+  ASSERT_EQ(loss.size(), ids.size());
+  int64_t seen = 0;
+  for (int64_t b = 0; b < batch; ++b) {
+    for (int64_t t = 0; t < time; ++t) {
+      const auto i = static_cast<size_t>(b * time + t);
+      if (t == time - 1 || wanted[i] == 0) {
+        EXPECT_EQ(loss[i], 0);
+      } else {
+        EXPECT_NEAR(loss[i], scores.loss[static_cast<size_t>(b * (time - 1) + t)], 1e-5);
+        ++seen;
+      }
+    }
+  }
+  EXPECT_GT(seen, 100);
+  std::ranges::fill(wanted, 0);
+  for (const float value : model.loss_at(ids, batch, time, wanted)) EXPECT_EQ(value, 0);
 }
 
 TEST(Model, TapsSeeWhatTheReferenceComputes) {
@@ -441,7 +349,7 @@ TEST(Generate, GreedyFollowsTheReference) {
   const std::vector<int32_t> prompt = ids;
   for (int step = 0; step < 10; ++step) {
     const std::vector<int32_t> window(ids.end() - std::min<int64_t>(8, std::ssize(ids)), ids.end());
-    const Rows logits = Reference(checkpoint).logits(window);
+    const Rows logits = ReferenceTransformer(checkpoint).logits(window);
     ids.push_back(
         static_cast<int32_t>(std::ranges::max_element(logits.back()) - logits.back().begin()));
   }
@@ -456,7 +364,7 @@ TEST(Generate, SamplesInProportionAndStopsAtEos) {
   checkpoint.config.eos_token_id = -1;
   const std::vector<int32_t> prompt = {3, 1, 4};
   const double temperature = 1.7;
-  const Row logits = Reference(checkpoint).logits(prompt).back();
+  const Row logits = ReferenceTransformer(checkpoint).logits(prompt).back();
   Row expected;
   for (const double logit : logits) expected.push_back(std::exp(logit / temperature));
   const double sum = std::accumulate(expected.begin(), expected.end(), 0.0);
@@ -491,8 +399,8 @@ TEST(Evaluate, CountsEachPositionForTheDocumentOfItsTarget) {
     std::vector<double> loss(4, 0.0);
     for (int64_t begin = 0; begin + 1 < total; begin += block) {
       const int64_t end = std::min(begin + block, total);
-      const Rows logits =
-          Reference(checkpoint).logits({shard.tokens.begin() + begin, shard.tokens.begin() + end});
+      const Rows logits = ReferenceTransformer(checkpoint)
+                              .logits({shard.tokens.begin() + begin, shard.tokens.begin() + end});
       for (int64_t position = begin + 1; position < end; ++position) {
         const Row& row = logits[static_cast<size_t>(position - 1 - begin)];
         const auto target = static_cast<size_t>(shard.tokens[static_cast<size_t>(position)]);

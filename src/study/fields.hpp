@@ -119,6 +119,8 @@ void fields(ControlSettings& s, Visit& visit) {
   visit.without_influence("nulls", s.nulls);
   visit("null_runs", s.null_runs, Range{20, 10'000});
   visit("false_discovery_rate", s.false_discovery_rate, kSomeShare);
+  visit("causal_features", s.causal_features, Range{0, 1e6});
+  visit("causal_blocks", s.causal_blocks, Range{1, 1e6});
 }
 
 template <typename Visit>

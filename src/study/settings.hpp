@@ -94,6 +94,9 @@ struct ControlSettings {
   std::vector<std::string> nulls;      ///< Edges with nulls and p-values.
   int64_t null_runs = 20;              ///< R, of the nulls that are drawn.
   double false_discovery_rate = 0.05;  ///< Of Benjamini and Hochberg.
+  /// Features of each class and edge whose effects are compared (definitions 18); 0: none.
+  int64_t causal_features = 0;
+  int64_t causal_blocks = 64;  ///< Blocks of text per pair of features.
 };
 
 struct CaseStudySettings {
