@@ -160,6 +160,14 @@ TEST(MatchingText, TakesTheSameNumberOfTokensFromEach) {
   EXPECT_THROW(build_matching_text({{"a", a}, {"b", TokenShard{}}}, 10), Error);
 }
 
+TEST(MatchingText, FirstTokensOfEachCorpus) {
+  const TokenShard a = random_shard(20, 4), b = random_shard(20, 5);
+  const MatchingText text = build_matching_text({{"a", a}, {"b", b}}, 300);
+  const MatchingText shorter = first_tokens(text, 100);
+  EXPECT_EQ(shorter.content_hash(), build_matching_text({{"a", a}, {"b", b}}, 100).content_hash());
+  EXPECT_EQ(first_tokens(text, 10'000).content_hash(), text.content_hash());
+}
+
 class HarvestTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -232,6 +240,34 @@ TEST_F(HarvestTest, ResumesByShardWithTheSameBytes) {
   harvest(*model, autoencoder, text, config_, folder_);
   EXPECT_EQ(read_file(folder_ / "shard-00000.safetensors"), first);
   EXPECT_EQ(read_file(folder_ / "shard-00001.safetensors"), second);
+}
+
+TEST_F(HarvestTest, StreamedRowsAreTheHarvested) {
+  const auto model = small_model();
+  const Autoencoder autoencoder = random_autoencoder(12, 40, 6);
+  const MatchingText text =
+      build_matching_text({{"a", random_shard(300, 7)}, {"b", random_shard(300, 8)}}, 4000);
+  harvest(*model, autoencoder, text, config_, folder_);
+  const FeatureActivations stored = load_feature_activations(folder_);
+  FeatureActivations streamed;
+  int batches = 0;
+  stream_activations(*model, autoencoder, text, config_, [&](FeatureActivations batch) {
+    EXPECT_GT(batch.rows.rows(), 0);
+    if (batches++ == 0) {
+      streamed = std::move(batch);
+    } else {
+      append_rows(streamed, batch);
+    }
+  });
+  EXPECT_GT(batches, 2);
+  EXPECT_EQ(streamed.rows.row_offsets, stored.rows.row_offsets);
+  EXPECT_EQ(streamed.rows.features, stored.rows.features);
+  EXPECT_EQ(streamed.rows.values, stored.rows.values);
+  EXPECT_EQ(streamed.token_positions, stored.token_positions);
+  EXPECT_EQ(streamed.documents, stored.documents);
+  EXPECT_EQ(streamed.corpora, stored.corpora);
+  EXPECT_EQ(streamed.corpus, stored.corpus);
+  EXPECT_EQ(streamed.corpus_names, stored.corpus_names);
 }
 
 TEST(AutoencoderEvaluation, PutsStatisticsAndExplainedLossTogether) {

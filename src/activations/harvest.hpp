@@ -1,10 +1,12 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "activations/matching_text.hpp"
 #include "autoencoder/autoencoder.hpp"
+#include "autoencoder/feature_activations.hpp"
 #include "model/model.hpp"
 
 namespace featflow {
@@ -21,5 +23,14 @@ struct HarvestConfig {
 /// (resume); on Ctrl-C throws Interrupted between two shards.
 void harvest(const Model& model, const Autoencoder& autoencoder, const MatchingText& text,
              const HarvestConfig& config, const std::filesystem::path& folder);
+
+/// The same rows in the same order, but handed to `visit` some thousands at a time, and kept
+/// nowhere. Throws Interrupted between two.
+void stream_activations(const Model& model, const Autoencoder& autoencoder,
+                        const MatchingText& text, const HarvestConfig& config,
+                        const std::function<void(FeatureActivations batch)>& visit);
+
+/// Appends the rows of `more`, which are of the same text, models and features.
+void append_rows(FeatureActivations& all, const FeatureActivations& more);
 
 }  // namespace featflow

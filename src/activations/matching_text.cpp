@@ -43,6 +43,26 @@ MatchingText build_matching_text(const std::vector<std::pair<std::string, TokenS
   return text;
 }
 
+MatchingText first_tokens(const MatchingText& text, int64_t tokens_per_corpus) {
+  MatchingText shorter;
+  shorter.tokens.vocab_size = text.tokens.vocab_size;
+  shorter.corpus_names = text.corpus_names;
+  std::vector<int64_t> taken(text.corpus_names.size(), 0);
+  const std::vector<int64_t>& starts = text.tokens.document_starts;
+  for (size_t d = 0; d < starts.size(); ++d) {
+    const int64_t end = d + 1 < starts.size() ? starts[d + 1] : text.tokens.size();
+    int64_t& of_corpus = taken[text.document_corpora[d]];
+    const int64_t size = std::min(end - starts[d], tokens_per_corpus - of_corpus);
+    if (size <= 0) continue;
+    of_corpus += size;
+    shorter.tokens.document_starts.push_back(shorter.tokens.size());
+    shorter.document_corpora.push_back(text.document_corpora[d]);
+    const auto begin = text.tokens.tokens.begin() + starts[d];
+    shorter.tokens.tokens.insert(shorter.tokens.tokens.end(), begin, begin + size);
+  }
+  return shorter;
+}
+
 void save_matching_text(const MatchingText& text, const std::filesystem::path& folder) {
   save_token_shard(text.tokens, folder / "tokens.safetensors");
   const nlohmann::json facts = {{"corpora", text.corpus_names},

@@ -24,6 +24,9 @@ struct MatchingText {
 MatchingText build_matching_text(const std::vector<std::pair<std::string, TokenShard>>& corpora,
                                  int64_t tokens_per_corpus);
 
+/// The first `tokens_per_corpus` of each corpus, or all where it is shorter.
+MatchingText first_tokens(const MatchingText& text, int64_t tokens_per_corpus);
+
 void save_matching_text(const MatchingText& text, const std::filesystem::path& folder);
 MatchingText load_matching_text(const std::filesystem::path& folder);
 

@@ -7,6 +7,7 @@
 #include "cli/command.hpp"
 #include "cli/text_input.hpp"
 #include "core/error.hpp"
+#include "core/rng.hpp"
 #include "merging/sweep.hpp"
 #include "model/evaluation.hpp"
 #include "storage/files.hpp"
@@ -35,7 +36,8 @@ struct MethodFlags {
         .add_option("--rescale", rescale, "What DARE keeps: l1_norm, or density as in its paper")
         ->check(CLI::IsMember({"l1_norm", "density"}))
         ->capture_default_str();
-    command.add_option("--seed", seed, "Of DARE's masks")->capture_default_str();
+    command.add_option("--seed", seed, "Of DARE's masks and of a sweep's bootstrap")
+        ->capture_default_str();
   }
 
   MergeOptions options() const {
@@ -98,22 +100,31 @@ void run_merge(const OneMerge& options, const CommonOptions& common) {
 struct SweepOptions {
   std::string a, b, data_a, data_b, out;
   MethodFlags method;
+  std::string balance = "accuracy";
   int steps = 51;
-  int64_t block_size = 256, max_tokens = 0;
+  int64_t block_size = 256, max_tokens = 0, resamples = 1000;
 };
 
 void run_sweep(const SweepOptions& options, const CommonOptions& common) {
   common.apply();
+  SweepConfig config;
+  config.balance = parse_balance_rule(options.balance, "--balance");
+  if (config.balance == BalanceRule::kGain && options.method.base.empty()) {
+    throw Error(
+        "--balance gain: no --base given, expected the model that both were fine-tuned from: gain "
+        "is "
+        "measured from its accuracy");
+  }
   require_same_tokenizer(options.a, options.b);
   const Checkpoint a = load_checkpoint(options.a), b = load_checkpoint(options.b);
   const std::optional<Checkpoint> base = options.method.load_base();
   const TokenShard texts[2] = {load_text(options.data_a, options.a),
                                load_text(options.data_b, options.b)};
-  SweepConfig config;
   config.merge = options.method.options();
   config.steps = options.steps;
   config.names = {folder_name(options.a), folder_name(options.b)};
   if (base) config.base_name = folder_name(options.method.base);
+  config.bootstrap = {options.resamples, derive_seed(options.method.seed, "balance")};
   create_folder(options.out);
   const SweepResult result = sweep(
       a, b, base ? &*base : nullptr, config,
@@ -131,9 +142,11 @@ void run_sweep(const SweepOptions& options, const CommonOptions& common) {
     fmt::print("{:>6.3f} {:>12.4f} {:>12.4f}\n", point.t, point.scores.a.accuracy(),
                point.scores.b.accuracy());
   }
-  fmt::print("balance point t = {:.4f}: accuracy {:.4f} on {}'s text, {:.4f} on {}'s\n",
-             result.balance.t, result.merged.a.accuracy(), config.names.a,
-             result.merged.b.accuracy(), config.names.b);
+  fmt::print("balance point t = {:.4f}{}: accuracy {:.4f} on {}'s text, {:.4f} on {}'s\n",
+             result.balance.t, describe(result.interval), result.merged.a.accuracy(),
+             config.names.a, result.merged.b.accuracy(), config.names.b);
+  fmt::print("on all documents t = {:.4f}{}\n", result.balance_of_all.t,
+             describe(result.interval_of_all));
 }
 
 }  // namespace
@@ -166,6 +179,16 @@ void add_sweep(CLI::App& app, CommonOptions& common) {
   options->method.add_to(*command);
   command->add_option("--steps", options->steps, "Grid points over [0, 1]")
       ->check(CLI::Range(3, 10'001))
+      ->capture_default_str();
+  command
+      ->add_option("--balance", options->balance,
+                   "What is equal at the balance point: accuracy, or gain over --base")
+      ->check(CLI::IsMember({"accuracy", "gain"}))
+      ->capture_default_str();
+  command
+      ->add_option("--resamples", options->resamples,
+                   "Of the documents, for the balance point's interval; 0: none")
+      ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   command->add_option("--eval-a", options->data_a, "Validation text of A's domain")->required();
   command->add_option("--eval-b", options->data_b, "Validation text of B's domain")->required();

@@ -162,24 +162,55 @@ Json summary(const PairScores& scores) {
           {"loss_b", scores.b.mean_loss()}};
 }
 
+// (accuracy − base) / (child − base), null where the child does not gain.
+Json gain(const DocumentScores& merged, const DocumentScores& base, const DocumentScores& child) {
+  const double from = base.accuracy(), to = child.accuracy();
+  return to > from ? Json((merged.accuracy() - from) / (to - from)) : Json();
+}
+
+// The model at the balance point on some documents of each text; gains only with a base.
+template <typename Part>
+Json merged_summary(const SweepResult& result, const Part& part) {
+  const PairScores merged = {part(result.merged.a), part(result.merged.b)};
+  Json json = summary(merged);
+  if (result.base) {
+    json["gain_a"] = gain(merged.a, part(result.base->a), part(result.parent_a.a));
+    json["gain_b"] = gain(merged.b, part(result.base->b), part(result.parent_b.b));
+  }
+  return json;
+}
+
+Json balance_json(const SweepResult& result, BalanceRule rule) {
+  const Json other =
+      merged_summary(result, [](const DocumentScores& scores) { return scores.half(1); });
+  const Json &a = other[rule == BalanceRule::kGain ? "gain_a" : "accuracy_a"],
+             &b = other[rule == BalanceRule::kGain ? "gain_b" : "accuracy_b"];
+  return {
+      {"rule", balance_rule_name(rule)},
+      {"t", result.balance.t},
+      {"crossings", result.balance.crossings},
+      {"half_chosen", 0},
+      {"interval", to_json(result.interval)},
+      {"all_documents",
+       {{"t", result.balance_of_all.t},
+        {"crossings", result.balance_of_all.crossings},
+        {"interval", to_json(result.interval_of_all)}}},
+      {"chosen_half",
+       merged_summary(result, [](const DocumentScores& scores) { return scores.half(0); })},
+      {"other_half", other},
+      {"difference_other_half",
+       a.is_null() || b.is_null() ? Json() : Json(a.get<double>() - b.get<double>())},
+      {"merged", merged_summary(result, [](const DocumentScores& scores) { return scores; })},
+      {"warning", result.balance.warning ? Json(*result.balance.warning) : Json()},
+  };
+}
+
 std::string sweep_json(const SweepResult& result, const SweepConfig& config) {
   Json curve = Json::array();
   for (const auto& [t, scores] : result.curve) {
     curve.push_back({{"t", t}});
     curve.back().update(summary(scores));
   }
-  const PairScores chosen = {result.merged.a.half(0), result.merged.b.half(0)};
-  const PairScores other = {result.merged.a.half(1), result.merged.b.half(1)};
-  const Json balance = {
-      {"t", result.balance.t},
-      {"crossings", result.balance.crossings},
-      {"half_chosen", 0},
-      {"chosen_half", summary(chosen)},
-      {"other_half", summary(other)},
-      {"difference_other_half", other.a.accuracy() - other.b.accuracy()},
-      {"merged", summary(result.merged)},
-      {"warning", result.balance.warning ? Json(*result.balance.warning) : Json()},
-  };
   const Json json = {
       {"method", merge_method_name(config.merge.method)},
       {"options", to_json(config.merge)},
@@ -192,7 +223,7 @@ std::string sweep_json(const SweepResult& result, const SweepConfig& config) {
         {"b", summary(result.parent_b)},
         {"base", result.base ? summary(*result.base) : Json()}}},
       {"curve", curve},
-      {"balance", balance},
+      {"balance", balance_json(result, config.balance)},
       {"tensors", to_json(result.tensors)},
       {"warnings", result.warnings},
   };
@@ -273,6 +304,12 @@ SweepResult sweep(const Checkpoint& a, const Checkpoint& b, const Checkpoint* ba
                     in_quotes(config.base_name), base->config.vocab_size, in_quotes(config.names.a),
                     a.config.vocab_size));
   }
+  if (config.balance == BalanceRule::kGain && !base) {
+    throw Error(
+        fmt::format("sweep of {} and {}: balance = \"gain\" measures what each has learned since a "
+                    "common base, expected that base too",
+                    in_quotes(config.names.a), in_quotes(config.names.b)));
+  }
   const auto merges = merge_curve(a, b, base, config.merge, config.names);
   log_info(fmt::format("{} sweep in {} steps: {}", merge_method_name(config.merge.method),
                        config.steps, merge_direction(config.names, config.merge.method)));
@@ -314,7 +351,21 @@ SweepResult sweep(const Checkpoint& a, const Checkpoint& b, const Checkpoint* ba
   result.parent_a = ends ? result.curve.front().scores : log.get("A", [&] { return score(a); });
   result.parent_b = ends ? result.curve.back().scores : log.get("B", [&] { return score(b); });
 
-  result.balance = find_balance(result.curve, config.names);
+  std::optional<GainScale> scale;
+  if (config.balance == BalanceRule::kGain) {
+    scale = GainScale{*result.base, {result.parent_a.a, result.parent_b.b}};
+  }
+  const GainScale* gains = scale ? &*scale : nullptr;
+  const auto balance_on = [&](BalanceDocuments documents) {
+    return find_balance(result.curve, config.names, gains, documents);
+  };
+  const auto interval_on = [&](BalanceDocuments documents) {
+    return balance_interval(result.curve, gains, documents, config.bootstrap);
+  };
+  result.balance = balance_on(BalanceDocuments::kEven);
+  result.interval = interval_on(BalanceDocuments::kEven);
+  result.balance_of_all = balance_on(BalanceDocuments::kAll);
+  result.interval_of_all = interval_on(BalanceDocuments::kAll);
   merges->at(result.balance.t, merged);
   result.tensors = merges->reports(merged);
   const auto on_grid = std::ranges::find(result.curve, result.balance.t, &CurvePoint::t);
@@ -328,7 +379,8 @@ SweepResult sweep(const Checkpoint& a, const Checkpoint& b, const Checkpoint* ba
   write_file_atomic(work_folder / "sweep.json", sweep_json(result, config));
   std::filesystem::remove(progress_file);
 
-  log_info(fmt::format("balance at t = {:.4g} ({}): accuracy {:.4f} and {:.4f}", result.balance.t,
+  log_info(fmt::format("balance at t = {:.4g}{} ({}): accuracy {:.4f} and {:.4f}", result.balance.t,
+                       describe(result.interval),
                        merge_direction(config.names, config.merge.method),
                        result.merged.a.accuracy(), result.merged.b.accuracy()));
   for (const std::string& warning : result.warnings) log_warning(warning);

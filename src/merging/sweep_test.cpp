@@ -214,6 +214,17 @@ TEST_F(SweepTest, ChosenOnEvenDocumentsReportedOnOddOnes) {
   EXPECT_NEAR(balance.at("difference_other_half").get<double>(), 0.4, 2e-6);
   EXPECT_NEAR(balance.at("merged").at("accuracy_a").get<double>(), 0.6, 1e-6);
   EXPECT_TRUE(balance.at("warning").is_null());
+  // Documents of a half are alike, so whichever are drawn: on the half no interval to speak of; of
+  // all four both kinds are drawn, and t* lies anywhere between theirs.
+  EXPECT_EQ(balance.at("rule"), "accuracy");
+  EXPECT_NEAR(balance.at("interval").at("low").get<double>(), 0.3, 1e-9);
+  EXPECT_NEAR(balance.at("interval").at("high").get<double>(), 0.3, 1e-9);
+  EXPECT_EQ(balance.at("interval").at("resamples"), 1000);
+  EXPECT_EQ(balance.at("interval").at("documents_a"), 2);
+  const auto all = balance.at("all_documents");
+  EXPECT_NEAR(all.at("t").get<double>(), 0.5, 1e-6);
+  EXPECT_NEAR(all.at("interval").at("low").get<double>(), 0.35, 1e-6);
+  EXPECT_NEAR(all.at("interval").at("high").get<double>(), 0.65, 1e-6);
 }
 
 TEST_F(SweepTest, WritesWhatWasMeasured) {
@@ -288,6 +299,36 @@ TEST_F(SweepTest, WritesWhatWasMeasured) {
   }
   EXPECT_EQ(scores.read<int64_t>("base.b.correct", {4}), result.base->b.correct);
   EXPECT_EQ(scores.read<double>("balance.a.loss", {4}), result.merged.a.loss);
+}
+
+TEST_F(SweepTest, BalancesGains) {
+  // On Lua's text gain falls from 1 to 0.15 / 0.55, on TinyStories' it rises from 0.05 / 0.55 to 1.
+  config_.balance = BalanceRule::kGain;
+  const SweepResult result = run(evaluate_with(crossing_lines));
+  EXPECT_NEAR(result.balance.t, 0.5 / 0.9, 1e-9);  // equal spans: as the accuracies
+  // The same merges against a base that knows more of Lua: 0.65 there, the gain is a third as wide.
+  const SweepResult other =
+      run(evaluate_with([](int which, int document, double t) {
+            return which == 0 && t < 0 ? 0.65 : crossing_lines(which, document, t);
+          }),
+          "other");
+  // 1 − 0.4 t / 0.15 = (0.05 + 0.5 t) / 0.55.
+  const double t = (1 - 0.05 / 0.55) / (0.4 / 0.15 + 0.5 / 0.55);
+  EXPECT_NEAR(other.balance.t, t, 1e-5);
+  const auto balance = json("other").at("balance");
+  EXPECT_EQ(balance.at("rule"), "gain");
+  for (const char* half : {"chosen_half", "other_half", "merged"}) {
+    EXPECT_NEAR(balance.at(half).at("gain_a").get<double>(), (0.05 + 0.5 * t) / 0.55, 1e-4);
+    EXPECT_NEAR(balance.at(half).at("gain_b").get<double>(), (0.05 + 0.5 * t) / 0.55, 1e-4);
+  }
+  EXPECT_NEAR(balance.at("difference_other_half").get<double>(), 0, 2e-4);
+  EXPECT_NEAR(balance.at("interval").at("low").get<double>(), t, 1e-5);
+
+  EXPECT_THROW(run(evaluate_with(crossing_lines), "no base", false), Error);
+  EXPECT_THAT(error_of(evaluate_with([](int which, int document, double x) {
+                return x < 0 ? 0.8 : crossing_lines(which, document, x);
+              })),
+              HasSubstr("Lua's accuracy on its own text is 0.8000 and the base's 0.8000"));
 }
 
 TEST_F(SweepTest, SlerpMergesAreWhatIsEvaluated) {

@@ -64,6 +64,37 @@ TEST(TaskVectors, TiesByHand) {
       {2, 0, 1});
 }
 
+TEST(TaskVectors, TiesElectsPlusWhereSignsBalance) {
+  // Σ d = ½ · 2 − ½ · 2 = 0 elects +, so A's stays, alone in the average.
+  expect_near(merged(model_of({3}), model_of({-1}), model_of({1}), 0.5, {kTies, 1, 1}), {3});
+}
+
+TEST(TaskVectors, DareByHand) {
+  // Nothing dropped. dare_ties adds what agrees with the elected signs (+, +, +, +, −): λ Σ d =
+  // 2 (½ · 4 + ½ · 2), 2 · ½ · 5, 2 · ½ · 2, 0, 2 (−½ − ½).
+  expect_near(merged(kA, kB, kBase, 0.5, {kDareLinear, 2, 1}), {7, 3, 3, 1, -1});
+  expect_near(merged(kA, kB, kBase, 0.5, {kDareTies, 2, 1}), {7, 6, 3, 1, -1});
+
+  // Seed 8 keeps elements 0 and 1 of A's, 0 and 2 of B's: τ_A = (4, −3, 0, 0, 0) of norm 7 of 10,
+  // τ_B = (2, 0, 0, 0, 0) of norm 2 of 8. By 1/density both double.
+  const auto dare = [](MergeMethod method, DareRescale rescale) {
+    return merged(kA, kB, kBase, 0.5, {method, 1, 0.5, rescale, 8});
+  };
+  const double a = 10.0 / 7, b = 8.0 / 2;
+  expect_near(dare(kDareLinear, DareRescale::kDensity), {1 + 4 + 2, 1 - 3, 1, 1, 1});
+  expect_near(dare(kDareLinear, DareRescale::kL1Norm),
+              {1 + 0.5 * a * 4 + 0.5 * b * 2, 1 - 0.5 * a * 3, 1, 1, 1});
+  // Alone, −3 elects its own sign.
+  expect_near(dare(kDareTies, DareRescale::kL1Norm),
+              {1 + 0.5 * a * 4 + 0.5 * b * 2, 1 - 0.5 * a * 3, 1, 1, 1});
+  // Seed 4 keeps 0, 1, 4 of A's and 1, 2, 3, 4 of B's, all doubled: element 1 is ½ (−6 + 10), of
+  // which dare_ties drops −6.
+  expect_near(merged(kA, kB, kBase, 0.5, {kDareLinear, 1, 0.5, DareRescale::kDensity, 4}),
+              {5, 3, 1, 1, -1});
+  expect_near(merged(kA, kB, kBase, 0.5, {kDareTies, 1, 0.5, DareRescale::kDensity, 4}),
+              {5, 6, 1, 1, -1});
+}
+
 TEST(TaskVectors, DareDropsAtRandomAndScalesBack) {
   constexpr int64_t kSize = 200'000;
   Rng rng(4);

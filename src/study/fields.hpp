@@ -69,6 +69,21 @@ void fields(TrainingConfig& s, Visit& visit) {
   visit.without_influence("checkpoint_every", s.checkpoint_every, kPositive);
 }
 
+// All but t, which is a number or "balance".
+template <typename Visit>
+void fields(MergeSettings& s, Visit& visit) {
+  visit("method", s.method);
+  visit("parents", s.parents);
+  visit("steps", s.steps, Range{3, 10'001});
+  visit("scale", s.scale, kNotNegative);
+  visit("density", s.density, kSomeShare);
+  visit("rescale", s.rescale);
+  visit("balance", s.balance);
+  visit("compare", s.compare);
+  visit("compare_density", s.compare_density, kSomeShare);
+  visit("retained_tokens", s.retained_tokens, kPositive);
+}
+
 template <typename Visit>
 void fields(AutoencoderSettings& s, Visit& visit) {
   visit("expansion", s.training.expansion, kSize);

@@ -204,12 +204,6 @@ void add_loaded_model(const Study& study, const ModelSettings& model, StageGraph
   graph.add(std::move(stage));
 }
 
-// The one model that both parents were fine-tuned from, if there is one.
-std::string common_base(const Study& study, const ModelSettings& merged) {
-  const std::string& base = study.model(merged.merge.parents[0]).parent;
-  return base == study.model(merged.merge.parents[1]).parent ? base : std::string();
-}
-
 MergeOptions merge_options(const Study& study, const ModelSettings& merged) {
   const std::string where = "model " + merged.name;
   MergeOptions options;
@@ -251,11 +245,22 @@ void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& grap
                     "be scored on; give merge.t a number, or {} corpora",
                     merged.name, a.corpora.empty() ? a.name : b.name));
   }
+  const BalanceRule rule = parse_balance_rule(merged.merge.balance, "model " + merged.name);
+  if (rule == BalanceRule::kGain && base.empty()) {
+    throw Error(
+        fmt::format("model {}: balance = \"gain\" measures what each parent has learned since a "
+                    "common base, expected parents that were fine-tuned from one model",
+                    merged.name));
+  }
+  const uint64_t seed = derive_seed(study.seed, "sweep/" + merged.name);
   Stage stage;
   stage.kind = "sweep";
   stage.name = merged.name;
+  stage.version = 2;
   json settings = merge_json(study, merged);
   settings.update({{"steps", merged.merge.steps},
+                   {"balance", merged.merge.balance},
+                   {"bootstrap_seed", seed},
                    {"corpora_a", a.corpora},
                    {"corpora_b", b.corpora},
                    {"block_size", a.training.block_size},
@@ -270,7 +275,7 @@ void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& grap
       study.architecture,
       (merged.merge.steps + 5) * 2 * std::max<int64_t>(study.evaluation.sweep_tokens, 50'000));
   stage.estimated_memory = 5 * 4 * study.architecture.parameter_count();
-  stage.run = [&study, &merged, &a, &b, base](const StageContext& context) {
+  stage.run = [&study, merged, &a, &b, base, rule, seed](const StageContext& context) {
     const Checkpoint checkpoint_a = load_checkpoint(context.input("model/" + a.name));
     const Checkpoint checkpoint_b = load_checkpoint(context.input("model/" + b.name));
     std::optional<Checkpoint> checkpoint_base;
@@ -285,10 +290,19 @@ void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& grap
     config.steps = static_cast<int>(merged.merge.steps);
     config.names = {a.name, b.name};
     config.base_name = base;
+    config.balance = rule;
+    config.bootstrap.seed = seed;
     sweep(checkpoint_a, checkpoint_b, checkpoint_base ? &*checkpoint_base : nullptr, config, score,
           context.folder);
   };
   graph.add(std::move(stage));
+}
+
+}  // namespace
+
+std::string common_base(const Study& study, const ModelSettings& merged) {
+  const std::string& base = study.model(merged.merge.parents[0]).parent;
+  return base == study.model(merged.merge.parents[1]).parent ? base : std::string();
 }
 
 void add_merged_model(const Study& study, const ModelSettings& merged, StageGraph& graph) {
@@ -309,7 +323,7 @@ void add_merged_model(const Study& study, const ModelSettings& merged, StageGrap
   }
   stage.config = config.dump();
   stage.estimated_bytes = study.architecture.parameter_count() * 4;
-  stage.run = [&study, &merged, a, b, base](const StageContext& context) {
+  stage.run = [&study, merged, a, b, base](const StageContext& context) {
     double t = merged.merge.t;
     if (merged.merge.balanced()) {
       const auto curve =
@@ -337,8 +351,7 @@ void add_merged_model(const Study& study, const ModelSettings& merged, StageGrap
   graph.add(std::move(stage));
 }
 
-// Accuracy and loss on the validation split of every corpus of the study.
-void add_evaluation(const Study& study, const ModelSettings& model, StageGraph& graph) {
+void add_model_evaluation(const Study& study, const ModelSettings& model, StageGraph& graph) {
   Stage stage;
   stage.kind = "evaluation";
   stage.name = model.name;
@@ -349,7 +362,7 @@ void add_evaluation(const Study& study, const ModelSettings& model, StageGraph& 
   stage.estimated_seconds =
       forward_seconds(study.architecture, std::max<int64_t>(study.evaluation.tokens, 100'000) *
                                               static_cast<int64_t>(study.corpora.size()));
-  stage.run = [&study, &model](const StageContext& context) {
+  stage.run = [&study, model](const StageContext& context) {
     const Model network(load_checkpoint(context.input("model/" + model.name)));
     json corpora = json::object();
     for (const CorpusConfig& corpus : study.corpora) {
@@ -362,6 +375,8 @@ void add_evaluation(const Study& study, const ModelSettings& model, StageGraph& 
   };
   graph.add(std::move(stage));
 }
+
+namespace {
 
 // Is the model under-trained? A little more training on its own data, the rate falling to zero
 // again from a tenth of its peak, and what that gains in accuracy on its own validation text.
@@ -421,7 +436,7 @@ void add_model_stages(const Study& study, StageGraph& graph) {
     } else {
       add_trained_model(study, model, graph);
     }
-    add_evaluation(study, model, graph);
+    add_model_evaluation(study, model, graph);
     add_extension(study, model, graph);
   }
 }

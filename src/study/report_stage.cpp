@@ -85,6 +85,7 @@ void add_report_stage(const Study& study, StageGraph& graph) {
   }
   for (const Stage& earlier : graph.stages()) {
     if (earlier.kind == "matching" || earlier.kind == "case_studies" ||
+        earlier.kind == "retained" ||
         (earlier.kind == "autoencoder_evaluation" && earlier.name.find('@') != std::string::npos)) {
       stage.inputs.push_back(earlier.id());
     }

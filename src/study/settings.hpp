@@ -32,6 +32,11 @@ struct MergeSettings {
   double scale = -1;  ///< λ; negative: default_scale().
   double density = 1;
   std::string rescale = "l1_norm";
+  std::string balance = "accuracy";  ///< Equal on both texts at the balance point; or "gain".
+  /// Other methods on the same parents, each at its own balance point, and what they retain.
+  std::vector<std::string> compare;
+  double compare_density = 0.5;       ///< Of ties and dare_* among them.
+  int64_t retained_tokens = 200'000;  ///< Of the matching text, for the features they retain.
 
   bool balanced() const { return t < 0; }
 };

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "features/statistics.hpp"
 #include "study/settings.hpp"
@@ -16,6 +17,7 @@ namespace featflow {
 ///   corpus/X → tokenizer/tokenizer → tokens/X → model/M → evaluation/M, extension/M, sweep/M
 ///   tokens/* → matching_text/matching_text
 ///   model/M → autoencoder/M → autoencoder_evaluation/M, activations/M
+///   X+method of a merged X: sweep, model, evaluation; with autoencoder/parents → retained/X
 ///   activations/A, B → matching/A--B → flow/flow → case_studies/case_studies → report/report
 ///   flow/flow, case_studies/case_studies, model/A, B → causal/A--B
 StageGraph build_stages(const Study& study);
@@ -25,6 +27,7 @@ void add_text_stages(const Study& study, StageGraph& graph);
 void add_model_stages(const Study& study, StageGraph& graph);
 void add_autoencoder_stages(const Study& study, StageGraph& graph);
 void add_matching_stages(const Study& study, StageGraph& graph);
+void add_merge_comparison_stages(const Study& study, StageGraph& graph);
 void add_flow_stage(const Study& study, StageGraph& graph);
 void add_case_study_stage(const Study& study, StageGraph& graph);
 void add_causal_stages(const Study& study, StageGraph& graph);
@@ -54,6 +57,16 @@ std::vector<std::pair<std::string, std::string>> verdict_pairs(const Study& stud
 
 /// Every pair of members of the family, the earlier one first.
 std::vector<std::pair<std::string, std::string>> family_pairs(const Study& study);
+
+/// model/M of a merged M, after sweep/M if it is at the balance point. M need not be in the study.
+void add_merged_model(const Study& study, const ModelSettings& merged, StageGraph& graph);
+/// evaluation/M: accuracy and loss on the validation split of every corpus. M as above.
+void add_model_evaluation(const Study& study, const ModelSettings& model, StageGraph& graph);
+/// The one model that both parents were fine-tuned from; empty if there is none.
+std::string common_base(const Study& study, const ModelSettings& merged);
+/// `merge.compare` as models of their own beside `merged`, "X+ties", each at its own balance point
+/// with its default scale and compare_density. The method of `merged` itself is not among them.
+std::vector<ModelSettings> compared_merges(const ModelSettings& merged);
 
 MeasurableLimits measurable_limits(const Study& study);
 

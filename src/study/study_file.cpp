@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "core/nearest.hpp"
+#include "merging/balance.hpp"
 #include "storage/files.hpp"
 #include "study/fields.hpp"
 #include "study/settings.hpp"
@@ -171,6 +172,35 @@ std::string known_names(const std::vector<std::string>& names) {
   return out.empty() ? "none" : out;
 }
 
+void read_merge(const toml::table& table, const std::string& path, const std::string& file,
+                MergeSettings& merge) {
+  TableReader reader(table, path, file);
+  fields(merge, reader);
+  if (const toml::node* t = reader.take("t")) {
+    if (t->is_number()) merge.t = *t->value<double>();
+    const bool balance = t->value<std::string>() == "balance";
+    if (!balance && !(merge.t >= 0 && merge.t <= 1))
+      reader.wrong(*t, "t", "0 to 1, or \"balance\"");
+  }
+  reader.finish();
+  const std::string where = reader.where(table) + ": " + path + ".";
+  if (merge.parents.size() != 2) {
+    throw Error(
+        fmt::format("{}parents has {} names, expected two: t = 0 is the first, t = 1 the second",
+                    where, merge.parents.size()));
+  }
+  parse_merge_method(merge.method, where + "method");
+  for (const std::string& method : merge.compare) parse_merge_method(method, where + "compare");
+  parse_dare_rescale(merge.rescale, where + "rescale");
+  const BalanceRule rule = parse_balance_rule(merge.balance, where + "balance");
+  if (rule != BalanceRule::kAccuracy && !merge.balanced() && merge.compare.empty()) {
+    throw Error(
+        fmt::format("{}balance is {}, expected none beside t = {}: it says what is equal at t = "
+                    "\"balance\"",
+                    where, in_quotes(merge.balance), merge.t));
+  }
+}
+
 ModelSettings read_model(const toml::table& table, const std::string& name, TableReader& parent,
                          const TrainingConfig& defaults, const std::string& file) {
   ModelSettings model;
@@ -190,28 +220,7 @@ ModelSettings read_model(const toml::table& table, const std::string& name, Tabl
     }
   }
   if (const toml::table* merge = reader.table("merge")) {
-    TableReader m(*merge, reader.full("merge"), file);
-    m("method", model.merge.method);
-    m("parents", model.merge.parents);
-    m("steps", model.merge.steps, Range{3, 10'001});
-    m("scale", model.merge.scale, kNotNegative);
-    m("density", model.merge.density, kSomeShare);
-    m("rescale", model.merge.rescale);
-    if (const toml::node* t = m.take("t")) {
-      if (t->is_number()) {
-        model.merge.t = *t->value<double>();
-        if (!(model.merge.t >= 0 && model.merge.t <= 1)) m.wrong(*t, "t", "0 to 1, or \"balance\"");
-      } else if (t->value<std::string>() != "balance") {
-        m.wrong(*t, "t", "0 to 1, or \"balance\"");
-      }
-    }
-    m.finish();
-    if (model.merge.parents.size() != 2) {
-      throw Error(
-          fmt::format("{}: {}.parents has {} names, expected two: t = 0 is the first, "
-                      "t = 1 the second",
-                      m.where(*merge), m.path(), model.merge.parents.size()));
-    }
+    read_merge(*merge, reader.full("merge"), file, model.merge);
   }
   reader.finish();
   const int kinds =

@@ -1,13 +1,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <set>
+
 #include "core/error.hpp"
+#include "storage/files.hpp"
 #include "study/canonical.hpp"
 #include "study/settings.hpp"
+#include "study/stages.hpp"
 
 namespace featflow {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -187,6 +193,82 @@ nulls = ["all"]
   EXPECT_THAT(error_of(text, {"model.Stories.parent=Drift"}), HasSubstr("is a control"));
   EXPECT_THAT(error_of(kFamily, {"model.Base.random_weights=true"}), HasSubstr("no control_of"));
   EXPECT_THAT(error_of(text, {"model.Random.parent=Base"}), HasSubstr("one origin"));
+}
+
+TEST(StudyFile, MergesToCompare) {
+  const auto merge = [](const std::string& more) {
+    return replaced(kFamily, "t = \"balance\"", more);
+  };
+  const MergeSettings read =
+      parse(
+          merge(
+              "t = 0.5, balance = \"gain\", compare = [\"ties\", \"slerp\", \"linear\", \"ties\"], "
+              "density = 0.9, compare_density = 0.2, retained_tokens = 1000"))
+          .model("Merged")
+          .merge;
+  EXPECT_EQ(read.balance, "gain");
+  EXPECT_EQ(read.retained_tokens, 1000);
+  EXPECT_FALSE(read.balanced());
+
+  // Models of their own beside the merged one, whose own method is not repeated.
+  const Study study = parse(merge("t = 0.5, scale = 3, compare = [\"ties\", \"slerp\", \"ties\"]"));
+  const std::vector<ModelSettings> others = compared_merges(study.model("Merged"));
+  ASSERT_EQ(others.size(), 1);
+  EXPECT_EQ(others[0].name, "Merged+ties");
+  EXPECT_EQ(others[0].merge.method, "ties");
+  EXPECT_TRUE(others[0].merge.balanced());
+  EXPECT_EQ(others[0].merge.density, 0.5);
+  EXPECT_LT(others[0].merge.scale, 0);  // its default
+  EXPECT_EQ(study.models.size(), 4);
+
+  EXPECT_THAT(error_of(merge("compare = [\"linear\", \"tis\"]")),
+              AllOf(HasSubstr("study.toml:28: model.Merged.merge.compare: 'tis'"),
+                    HasSubstr("did you mean \"ties\"")));
+  EXPECT_THAT(error_of(merge("compare = \"ties\"")), HasSubstr("an array"));
+  EXPECT_THAT(error_of(merge("compare_density = 0")),
+              HasSubstr("model.Merged.merge.compare_density"));
+  EXPECT_THAT(error_of(merge("balance = \"gian\"")),
+              AllOf(HasSubstr("model.Merged.merge.balance: 'gian'"), HasSubstr("\"gain\"")));
+  EXPECT_THAT(error_of(merge("t = 0.5, balance = \"gain\"")), HasSubstr("beside t = 0.5"));
+  EXPECT_THAT(error_of(merge("comparison = []")), HasSubstr("'model.Merged.merge.compare"));
+}
+
+TEST(Stages, MergesToCompareAreNoPartOfTheFamily) {
+  std::string text = replaced(kFamily, "t = \"balance\"", "compare = [\"ties\"]");
+  const auto folder = std::filesystem::path(testing::TempDir()) / "merges_to_compare";
+  for (const char* corpus : {"english", "lua", "stories"}) {
+    create_folder(folder / corpus);
+    write_file_atomic(folder / corpus / "text.jsonl", "{\"text\": \"a\"}\n");
+  }
+  const auto stages_of = [&](const std::string& toml) {
+    std::set<std::string> ids;
+    const Study study = parse_study(toml, "study.toml", folder);
+    const StageGraph graph = build_stages(study);
+    for (const Stage& stage : graph.stages()) ids.insert(stage.id());
+    return ids;
+  };
+  std::set<std::string> ids = stages_of(text);
+  for (const char* added :
+       {"sweep/Merged+ties", "model/Merged+ties", "evaluation/Merged+ties", "retained/Merged"}) {
+    EXPECT_EQ(ids.erase(added), 1) << added;
+  }
+  EXPECT_EQ(ids, stages_of(kFamily));
+
+  // Methods and rules that need a common base.
+  const auto refusal = [&](const std::string& keys) -> std::string {
+    try {
+      stages_of(replaced(replaced(kFamily, "parent = \"Base\"\ncorpora = { lua", "corpora = { lua"),
+                         "t = \"balance\"", keys));
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_THAT(refusal("compare = [\"ties\"]"),
+              AllOf(HasSubstr("Merged+ties: ties adds"), HasSubstr("common base")));
+  EXPECT_THAT(refusal("balance = \"gain\""),
+              AllOf(HasSubstr("balance = \"gain\" measures"), HasSubstr("common base")));
+  EXPECT_EQ(refusal("compare = [\"linear\"]"), "no error");
 }
 
 TEST(StudyFile, CanonicalConfigIgnoresWhatHasNoInfluence) {

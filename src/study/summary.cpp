@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/process.hpp"
 #include "storage/files.hpp"
@@ -28,6 +29,7 @@ class Summary {
   std::string text() {
     models();
     merges();
+    compared_methods();
     autoencoders();
     lambda_table();
     edges();
@@ -96,6 +98,14 @@ class Summary {
       line("");
       line(fmt::format("{} = {} at t = {:.4f} ({})", model.name, merge["method"].get<std::string>(),
                        merge["t"].get<double>(), merge["direction"].get<std::string>()));
+      if (model.merge.balanced()) {
+        const json balance = read_json(run_ / "sweep" / model.name / "sweep.json")["balance"];
+        line(fmt::format(
+            "  equal {} on held-out text at t = {}; on all documents at t = {}",
+            balance["rule"] == "gain" ? "gain" : "accuracy",
+            balance_point(balance["t"], balance["interval"]),
+            balance_point(balance["all_documents"]["t"], balance["all_documents"]["interval"])));
+      }
       const std::string base = study_.model(a).parent;
       for (const std::string& parent : {a, b}) {
         for (const auto& [corpus, share] : study_.model(parent).corpora) {
@@ -115,6 +125,72 @@ class Summary {
         }
       }
     }
+  }
+
+  // "0.4420 (0.4311–0.4530)": t* and the 95% interval of a bootstrap of documents; with the share
+  // of resamples that have no crossing, or several.
+  static std::string balance_point(double t, const json& interval) {
+    std::string text = fmt::format("{:.4f}", t);
+    if (interval.is_null() || interval["low"].is_null()) return text + " (no interval)";
+    text += fmt::format(" ({:.4f}–{:.4f}", interval["low"].get<double>(),
+                        interval["high"].get<double>());
+    for (const auto& [key, what] :
+         {std::pair("no_crossing", "none"), std::pair("several_crossings", "several")}) {
+      const double share = interval[key];
+      if (share > 0) text += fmt::format(", {} in {:.1f}%", what, 100 * share);
+    }
+    return text + ")";
+  }
+
+  // Each method at its own balance point, and the features of each parent that it retains.
+  void compared_methods() {
+    for (const ModelSettings& model : study_.models) {
+      if (!model.merged() || model.merge.compare.empty()) continue;
+      const json facts = read_json(run_ / "retained" / model.name / "retained.json");
+      const std::vector<std::string> parents = facts["parents"];
+      line("");
+      line(fmt::format(
+          "Methods for {} (accuracy on the half held out from the choice of t / on all; "
+          "features with r ≥ {} in each parent's own dictionary)",
+          model.name, study_.matching.threshold));
+      std::string header = fmt::format("  {:<18}{:<28}", "", "t (95%)");
+      for (const std::string& parent : parents) header += fmt::format("{:>20}", parent + "'s text");
+      for (const std::string& parent : parents) header += fmt::format("{:>22}", "of " + parent);
+      line(header);
+      const auto add_row = [&](const json& reader, const std::string& name, const std::string& t) {
+        std::string row = fmt::format("  {:<18}{:<28}", name, t);
+        for (const char* accuracy : {"accuracy_a", "accuracy_b"}) {
+          const json& balance = reader.value("balance", json());
+          row +=
+              fmt::format("{:>20}", balance.is_null()
+                                        ? "–"
+                                        : fmt::format("{:.4f} / {:.4f}",
+                                                      balance["other_half"][accuracy].get<double>(),
+                                                      balance["merged"][accuracy].get<double>()));
+        }
+        for (const std::string& parent : parents) {
+          row += fmt::format("{:>22}", retained(reader["retained"].value(parent, json())));
+        }
+        line(row);
+      };
+      for (const json& method : facts["methods"]) {
+        const json& balance = method["balance"];
+        add_row(method, method["method"],
+                balance.is_null() ? fmt::format("{:.4f} (given)", method["t"].get<double>())
+                                  : balance_point(balance["t"], balance["interval"]));
+      }
+      for (const json& baseline : facts["baselines"])
+        add_row(baseline, baseline["name"], "no merge");
+    }
+  }
+
+  // "812 of 900 (90.2%)"
+  static std::string retained(const json& count) {
+    if (count.is_null()) return "–";
+    const int64_t measurable = count["measurable"], kept = count["retained"];
+    return fmt::format(
+        "{} of {} ({:.1f}%)", kept, measurable,
+        100.0 * static_cast<double>(kept) / static_cast<double>(std::max<int64_t>(measurable, 1)));
   }
 
   void autoencoders() {

@@ -11,7 +11,8 @@ for file in corpus/lua/corpus.json corpus/lua/train.jsonl.zst tokenizer/tokenize
   tokens/lua/train.safetensors matching_text/matching_text/tokens.safetensors \
   model/Base/config.json model/Base/model.safetensors model/Base/tokenizer.model \
   model/Base/metrics.jsonl model/Merged/merge.json sweep/Merged/sweep.csv sweep/Merged/sweep.json \
-  evaluation/Merged/evaluation.json extension/Base/extension.json autoencoder/Lua/cfg.json \
+  sweep/Merged+ties/sweep.json model/Merged+ties/merge.json evaluation/Merged+linear/evaluation.json \
+  retained/Merged/retained.json evaluation/Merged/evaluation.json extension/Base/extension.json autoencoder/Lua/cfg.json \
   autoencoder/Lua/sae_weights.safetensors autoencoder/Lua/metrics.jsonl \
   autoencoder/Base@0.0005/cfg.json autoencoder_evaluation/Lua/evaluation.json \
   activations/Lua/shard-00000.safetensors matching/Base--Lua/matches.safetensors \
@@ -42,6 +43,18 @@ done
 [ "$(grep -c '"mean_change"' "$check")" = $((2 * $(grep -c '"class"' "$check"))) ] || fail "an effect is missing"
 [ "$(grep -cE 'causal check: .* pairs -?[0-9.]+, flagged [0-9]+ of [0-9]+' out.txt)" = 4 ] ||
   fail "not a line for every edge: $(grep causal out.txt)"
+
+# Methods compared: each has a balance point with its interval, and counts for both parents; what is
+# retained is not more than what is measurable.
+grep -q '^Methods for Merged' out.txt || fail "no table of methods"
+for method in slerp linear ties; do
+  grep -q "\"method\": \"$method\"" run/retained/Merged/retained.json || fail "no $method in retained.json"
+done
+[ "$(grep -c '"interval": {' run/retained/Merged/retained.json)" = 6 ] || fail "intervals of three methods"
+awk '/"measurable":/ { m = $2 + 0; some += m } /"retained": [0-9]/ { n++; if ($2 + 0 > m) bad = 1 }
+  END { exit !(n == 20 && some > 0 && !bad) }' run/retained/Merged/retained.json ||
+  fail "counts of retained features: $(grep -E '"(measurable|retained)"' run/retained/Merged/retained.json | head -n 8)"
+find run -name '*.progress' | grep -q . && fail "left behind: $(find run -name '*.progress')"
 
 # A second run does nothing and changes nothing.
 cp -r run first
