@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "flow/family.hpp"
 #include "matching/cross_fit.hpp"
 #include "matching/matches.hpp"
+#include "matching/significance.hpp"
 
 namespace featflow {
 
@@ -50,6 +52,8 @@ struct ThresholdCounts {
   int64_t all_children = 0;
 };
 
+struct EdgeVerdict;  // flow/verdict.hpp
+
 /// What happens along one edge from parent to child. Lists hold feature numbers, ascending, at τ.
 struct EdgeFlow {
   std::string parent, child;
@@ -61,7 +65,10 @@ struct EdgeFlow {
   std::vector<int32_t> persisting_children, emerging, unmeasurable_children, silent_children;
   std::vector<FeaturePair> links;       ///< Measurable pairs at τ, by parent, then child.
   std::vector<FeaturePair> one_to_one;  ///< The matching at τ, by parent.
-  std::optional<CrossFit> cross_fit;    ///< Set by who has the activations; a: parent, b: child.
+  // Set by who has the activations:
+  std::optional<CrossFit> cross_fit;           ///< a: parent, b: child.
+  std::vector<Significance> nulls;             ///< Definitions 16, likewise; empty: not asked for.
+  std::shared_ptr<const EdgeVerdict> verdict;  ///< Definitions 14 and 15; null: not asked for.
 
   const ThresholdCounts& at(double threshold) const;
 };
@@ -126,6 +133,7 @@ struct Flow {
   std::vector<ModelFlow> models;
   std::vector<EdgeFlow> family;        ///< Edges on all rows.
   std::vector<EdgeFlow> intersection;  ///< Edges on the corpora both ends have seen; may be empty.
+  std::vector<EdgeFlow> controls;      ///< From a member of the family to a control beside it.
   std::vector<RootFlow> roots;
   std::vector<MergeFlow> merges;
   std::vector<PathFlow> paths;

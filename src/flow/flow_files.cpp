@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "flow/flow.hpp"
+#include "flow/verdict.hpp"
 #include "storage/csv.hpp"
 #include "storage/files.hpp"
 
@@ -84,6 +85,8 @@ Json json_of(const EdgeFlow& edge) {
     }
     thresholds.push_back(std::move(row));
   }
+  Json nulls = Json::array();
+  for (const Significance& null : edge.nulls) nulls.push_back(to_json(null));
   return {{"parent", edge.parent},
           {"child", edge.child},
           {"corpora", edge.corpora},
@@ -103,7 +106,9 @@ Json json_of(const EdgeFlow& edge) {
             {"silent", edge.silent_children}}},
           {"links", json_of(edge.links)},
           {"one_to_one", json_of(edge.one_to_one)},
-          {"cross_fit", edge.cross_fit ? to_json(*edge.cross_fit) : Json(nullptr)}};
+          {"cross_fit", edge.cross_fit ? to_json(*edge.cross_fit) : Json(nullptr)},
+          {"nulls", std::move(nulls)},
+          {"verdict", edge.verdict ? to_json(*edge.verdict) : Json(nullptr)}};
 }
 
 Json json_of(const std::vector<EdgeFlow>& edges) {
@@ -190,6 +195,7 @@ std::string flow_json(const Flow& flow) {
                      {"models", std::move(models)},
                      {"family", json_of(flow.family)},
                      {"intersection", json_of(flow.intersection)},
+                     {"controls", json_of(flow.controls)},
                      {"roots", std::move(roots)},
                      {"merges", std::move(merges)},
                      {"paths", std::move(paths)}};
@@ -203,6 +209,7 @@ std::string flow_csv(const Flow& flow) {
       "emerging,parent_share,child_share,parent_share_of_all,child_share_of_all\n";
   append_csv("family", flow.family, csv);
   append_csv("intersection", flow.intersection, csv);
+  append_csv("control", flow.controls, csv);
   return csv;
 }
 

@@ -3,6 +3,7 @@
 
 #include "features/pearson.hpp"
 #include "flow/flow.hpp"
+#include "flow/verdict.hpp"
 #include "storage/files.hpp"
 #include "study/stages.hpp"
 
@@ -35,6 +36,19 @@ void add_flow_stage(const Study& study, StageGraph& graph) {
   for (const auto& [ancestor, descendant] : family.ancestries()) {
     stage.inputs.push_back("matching/" + family.name(ancestor) + "--" + family.name(descendant));
   }
+  for (const ModelSettings& model : study.models) {
+    if (!model.control()) continue;
+    stage.inputs.push_back("matching/" + edge_name(model.control_of, model.name));
+  }
+  for (const auto& [parent, child] : study.edges()) {
+    for (const auto& [kind, edges] : {std::pair("nulls", &study.controls.nulls),
+                                      std::pair("verdict", &study.controls.ceilings)}) {
+      if (names_edge(*edges, parent, child)) {
+        stage.inputs.push_back(std::string(kind) + "/" + edge_name(parent, child));
+      }
+    }
+  }
+  stage.version = 2;
   stage.config = json{{"models", models},
                       {"threshold", study.matching.threshold},
                       {"minimum_tokens", study.matching.minimum_tokens},
@@ -69,10 +83,32 @@ void add_flow_stage(const Study& study, StageGraph& graph) {
                                pairs);
     };
     Flow flow = compute_flow(family, all, intersection, options);
+    for (const ModelSettings& model : study.models) {
+      if (!model.control()) continue;
+      flow.controls.push_back(edge_flow(
+          *load(context.input("matching/" + edge_name(model.control_of, model.name))), options));
+    }
+    const auto read = [&](const std::string& id, const char* file) {
+      return json::parse(read_file(context.input(id) / file));
+    };
+    for (std::vector<EdgeFlow>* edges : {&flow.family, &flow.controls}) {
+      for (EdgeFlow& edge : *edges) {
+        const std::string name = edge_name(edge.parent, edge.child);
+        const json facts = read("matching/" + name, "edge.json");
+        if (!facts["cross_fit"].is_null()) edge.cross_fit = parse_cross_fit(facts["cross_fit"]);
+      }
+    }
     for (EdgeFlow& edge : flow.family) {
-      const auto folder = context.input("matching/" + edge.parent + "--" + edge.child);
-      const json facts = json::parse(read_file(folder / "edge.json"));
-      if (!facts["cross_fit"].is_null()) edge.cross_fit = parse_cross_fit(facts["cross_fit"]);
+      const std::string name = edge_name(edge.parent, edge.child);
+      if (names_edge(study.controls.nulls, edge.parent, edge.child)) {
+        for (const json& null : read("nulls/" + name, "nulls.json")) {
+          edge.nulls.push_back(parse_significance(null));
+        }
+      }
+      if (names_edge(study.controls.ceilings, edge.parent, edge.child)) {
+        edge.verdict = std::make_shared<const EdgeVerdict>(
+            parse_edge_verdict(read("verdict/" + name, "verdict.json")));
+      }
     }
     save_flow(flow, context.folder);
   };

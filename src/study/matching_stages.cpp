@@ -13,20 +13,13 @@
 #include "matching/significance.hpp"
 #include "storage/files.hpp"
 #include "study/estimates.hpp"
+#include "study/matching_options.hpp"
 #include "study/stages.hpp"
 
 namespace featflow {
 namespace {
 
 using nlohmann::json;
-
-CorrelationOptions correlation_options(const Study& study, const std::string& label) {
-  CorrelationOptions options;
-  options.floor = study.matching.floor;
-  options.memory_bytes = parse_bytes(study.matching.memory, "matching.memory");
-  options.progress_label = label;
-  return options;
-}
 
 // Corpora that both ends have seen: the `intersection` of definitions 8.
 std::vector<std::string> corpora_of_both(const Study& study, const std::string& a,
@@ -39,27 +32,12 @@ std::vector<std::string> corpora_of_both(const Study& study, const std::string& 
   return both;
 }
 
-// Definitions 13; null if it is not asked for, or there are too few documents for it.
 json cross_fit_json(const Study& study, const FeatureActivations& a, const FeatureActivations& b,
                     uint64_t seed) {
-  constexpr int64_t kFewest = 20;  // below it an interval says little
-  if (study.matching.groups == 0) return nullptr;
-  const int64_t documents = documents_per_half(a);
-  if (documents < std::min(kFewest, study.matching.groups)) {
-    log_warning(
-        fmt::format("{} → {}: no cross-fitted counts: {} documents in half of the matching "
-                    "text, expected at least {} (matching.tokens)",
-                    a.model, b.model, documents, kFewest));
-    return nullptr;
-  }
-  CrossFitOptions options;
-  options.threshold = study.matching.threshold;
-  options.limits = measurable_limits(study);
-  options.groups = std::min(study.matching.groups, documents);
-  options.resamples = study.matching.resamples;
-  options.seed = derive_seed(seed, "cross-fitting");
-  options.correlation = correlation_options(study, a.model + " → " + b.model);
-  return json::parse(to_json(cross_fit(a, b, options)).dump());
+  const auto options =
+      cross_fit_options(study, a, a.model + " → " + b.model, derive_seed(seed, "cross-fitting"));
+  if (!options) return nullptr;
+  return json::parse(to_json(cross_fit(a, b, *options)).dump());
 }
 
 // The counts of an edge from parent A to child B, with what chance alone gives beside them.
@@ -122,8 +100,7 @@ void add_pair(const Study& study, const MatchedPair& pair, StageGraph& graph) {
   }
   stage.config = config.dump();
   stage.inputs = {"activations/" + pair.a, "activations/" + pair.b};
-  stage.estimated_seconds =
-      correlation_seconds(study.matching.tokens) * (pair.edge ? 4 : 2);
+  stage.estimated_seconds = correlation_seconds(study.matching.tokens) * (pair.edge ? 4 : 2);
   stage.estimated_bytes = 10 << 20;
   stage.estimated_memory =  // both sides and their mapped files; a copy and a transpose
       5 * activations_memory(study.matching.tokens) +
@@ -153,6 +130,37 @@ void add_pair(const Study& study, const MatchedPair& pair, StageGraph& graph) {
 }
 
 }  // namespace
+
+CorrelationOptions correlation_options(const Study& study, const std::string& label) {
+  CorrelationOptions options;
+  options.floor = study.matching.floor;
+  options.memory_bytes = parse_bytes(study.matching.memory, "matching.memory");
+  options.progress_label = label;
+  return options;
+}
+
+std::optional<CrossFitOptions> cross_fit_options(const Study& study,
+                                                 const FeatureActivations& activations,
+                                                 const std::string& label, uint64_t seed) {
+  constexpr int64_t kFewest = 20;  // below it an interval says little
+  if (study.matching.groups == 0) return std::nullopt;
+  const int64_t documents = documents_per_half(activations);
+  if (documents < std::min(kFewest, study.matching.groups)) {
+    log_warning(
+        fmt::format("{}: no cross-fitted counts: {} documents in half of the matching text, "
+                    "expected at least {} (matching.tokens)",
+                    label, documents, kFewest));
+    return std::nullopt;
+  }
+  CrossFitOptions options;
+  options.threshold = study.matching.threshold;
+  options.limits = measurable_limits(study);
+  options.groups = std::min(study.matching.groups, documents);
+  options.resamples = study.matching.resamples;
+  options.seed = seed;
+  options.correlation = correlation_options(study, label);
+  return options;
+}
 
 MeasurableLimits measurable_limits(const Study& study) {
   return {study.matching.minimum_tokens, study.matching.minimum_documents};

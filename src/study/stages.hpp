@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "features/statistics.hpp"
+#include "study/matching_options.hpp"
 #include "study/settings.hpp"
 #include "study/stage_graph.hpp"
 
@@ -19,6 +20,7 @@ namespace featflow {
 ///   model/M → autoencoder/M → autoencoder_evaluation/M, activations/M
 ///   X+method of a merged X: sweep, model, evaluation; with autoencoder/parents → retained/X
 ///   activations/A, B → matching/A--B → flow/flow → case_studies/case_studies → report/report
+///   of edges in [controls]: activations/* → nulls/A--B; matching/* → verdict/A--B → flow/flow
 ///   flow/flow, case_studies/case_studies, model/A, B → causal/A--B
 StageGraph build_stages(const Study& study);
 
@@ -27,6 +29,8 @@ void add_text_stages(const Study& study, StageGraph& graph);
 void add_model_stages(const Study& study, StageGraph& graph);
 void add_autoencoder_stages(const Study& study, StageGraph& graph);
 void add_matching_stages(const Study& study, StageGraph& graph);
+void add_null_stages(const Study& study, StageGraph& graph);
+void add_verdict_stages(const Study& study, StageGraph& graph);
 void add_merge_comparison_stages(const Study& study, StageGraph& graph);
 void add_flow_stage(const Study& study, StageGraph& graph);
 void add_case_study_stage(const Study& study, StageGraph& graph);
@@ -67,8 +71,6 @@ std::string common_base(const Study& study, const ModelSettings& merged);
 /// `merge.compare` as models of their own beside `merged`, "X+ties", each at its own balance point
 /// with its default scale and compare_density. The method of `merged` itself is not among them.
 std::vector<ModelSettings> compared_merges(const ModelSettings& merged);
-
-MeasurableLimits measurable_limits(const Study& study);
 
 /// One row for each λ of autoencoder.l1_table and the usual one, ascending: the evaluation.json of
 /// the first model's autoencoder trained with it.

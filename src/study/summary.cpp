@@ -6,6 +6,7 @@
 
 #include "core/process.hpp"
 #include "storage/files.hpp"
+#include "study/control_summary.hpp"
 #include "study/stages.hpp"
 
 namespace featflow {
@@ -207,6 +208,7 @@ class Summary {
       line(fmt::format("  {:<16}{:>10}{:>8.1f}{:>12.4f}{:>13.1f}%{:>13.1f}%{:>7.1f}%", model.name,
                        e["features"].get<int64_t>(), l0, e["mse_over_variance"].get<double>(),
                        100 * zero, 100 * mean, 100 * dead));
+      if (model.control()) continue;  // an untrained model need not meet the bars
       if (l0 > kMeanL0)
         warn(fmt::format("{}: mean L0 is {:.1f}, over {}", model.name, l0, kMeanL0));
       if (zero < kExplainedZero || mean < kExplainedMean) {
@@ -250,32 +252,37 @@ class Summary {
                      study_.matching.threshold));
     line(fmt::format("  {:<28}{:>11}{:>14}{:>13}{:>11}{:>8}{:>20}", "", "persisting",
                      "disappearing", "as children", "emerging", "chance", "cross-fitted, 95%"));
-    for (const ModelSettings& child : study_.family()) {
-      for (const std::string& parent : child.parents()) {
-        const json edge = read_json(run_ / "matching" / (parent + "--" + child.name) / "edge.json");
-        const int64_t persisting = edge["persisting_parents"];
-        const json& chance = edge["chance_parents"];  // null: no permutations were asked for
-        const int64_t parents = edge["measurable_parents"], children = edge["measurable_children"];
-        const int64_t persisting_children = edge["persisting_children"];
-        line(fmt::format("  {:<28}{:>11}{:>14}{:>13}{:>11}{:>8}{:>20}", parent + " → " + child.name,
-                         fmt::format("{} ({:.0f}%)", persisting,
-                                     100.0 * static_cast<double>(persisting) /
-                                         static_cast<double>(std::max<int64_t>(parents, 1))),
-                         parents - persisting, persisting_children, children - persisting_children,
-                         chance.is_null() ? "–" : fmt::format("{:.3g}", chance.get<double>()),
-                         cross_fitted(edge["cross_fit"])));
-        if (persisting < kPersisting) {
-          warn(fmt::format("{} → {}: only {} measurable features persist, expected at least {}",
-                           parent, child.name, persisting, kPersisting));
-        }
-        if (!chance.is_null() &&
-            chance.get<double>() > kNullShare * static_cast<double>(persisting)) {
-          warn(fmt::format(
-              "{} → {}: {:.3g} features match by chance (rows permuted), expected at most "
-              "1% of {}",
-              parent, child.name, chance.get<double>(), persisting));
-        }
-      }
+    for (const auto& [parent, child] : study_.edges()) edge(parent, child, true);
+    for (const ModelSettings& model : study_.models) {
+      if (model.control()) edge(model.control_of, model.name, false);
+    }
+    for (const std::string& text : control_lines(study_, run_)) line(text);
+  }
+
+  // Controls stand in the table; the bars are the family's.
+  void edge(const std::string& parent, const std::string& child, bool of_family) {
+    const json facts = read_json(run_ / "matching" / edge_name(parent, child) / "edge.json");
+    const int64_t persisting = facts["persisting_parents"];
+    const json& chance = facts["chance_parents"];  // null: no permutations were asked for
+    const int64_t parents = facts["measurable_parents"], children = facts["measurable_children"];
+    const int64_t persisting_children = facts["persisting_children"];
+    const std::string name = fmt::format("{} {} {}", parent, of_family ? "→" : "|", child);
+    line(fmt::format("  {:<28}{:>11}{:>14}{:>13}{:>11}{:>8}{:>20}", name,
+                     fmt::format("{} ({:.0f}%)", persisting,
+                                 100.0 * static_cast<double>(persisting) /
+                                     static_cast<double>(std::max<int64_t>(parents, 1))),
+                     parents - persisting, persisting_children, children - persisting_children,
+                     chance.is_null() ? "–" : fmt::format("{:.3g}", chance.get<double>()),
+                     cross_fitted(facts["cross_fit"])));
+    if (!of_family) return;
+    if (persisting < kPersisting) {
+      warn(fmt::format("{}: only {} measurable features persist, expected at least {}", name,
+                       persisting, kPersisting));
+    }
+    if (!chance.is_null() && chance.get<double>() > kNullShare * static_cast<double>(persisting)) {
+      warn(fmt::format(
+          "{}: {:.3g} features match by chance (rows shifted), expected at most 1% of {}", name,
+          chance.get<double>(), persisting));
     }
   }
 

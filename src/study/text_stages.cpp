@@ -154,6 +154,8 @@ StageGraph build_stages(const Study& study) {
   add_model_stages(study, graph);
   add_autoencoder_stages(study, graph);
   add_matching_stages(study, graph);
+  add_null_stages(study, graph);
+  add_verdict_stages(study, graph);
   add_merge_comparison_stages(study, graph);
   add_flow_stage(study, graph);
   add_case_study_stage(study, graph);

@@ -1,0 +1,81 @@
+#include "study/control_summary.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "flow/verdict.hpp"
+#include "matching/significance.hpp"
+#include "storage/files.hpp"
+
+namespace featflow {
+namespace {
+
+using nlohmann::json;
+
+json read_json(const std::filesystem::path& file) { return json::parse(read_file(file)); }
+
+std::string percent(double part, double whole) {
+  return whole > 0 ? fmt::format("{:.1f}%", 100 * part / whole) : "–";
+}
+
+// "55.0% (51.2–58.3)"
+std::string with_interval(const std::optional<CrossFit>& fit) {
+  if (!fit) return "";
+  const auto all = static_cast<double>(fit->a.measurable);
+  return fmt::format(", cross-fitted {} ({}–{})", percent(fit->a.matched, all),
+                     percent(fit->a.low, all), percent(fit->a.high, all));
+}
+
+void add_side(const std::string& whose, const SideVerdict& side, double threshold,
+              const char* absent, std::vector<std::string>& lines) {
+  lines.push_back(fmt::format("    {}: {}{}", whose, summary_line(side, threshold),
+                              with_interval(side.ceiling_fit)));
+  lines.push_back(
+      fmt::format("      persist {}, {} {}, seed-dependent {}, unresolved {}, "
+                  "unmeasurable {}",
+                  side.persists.size(), absent, side.absent.size(), side.seed_dependent.size(),
+                  side.unresolved.size(), side.unmeasurable.size() + side.silent.size()));
+}
+
+// What a null is, in words.
+const char* meaning(NullKind kind) {
+  switch (kind) {
+    case NullKind::kShiftedRows:
+      return "rows shifted";
+    case NullKind::kSameToken:
+      return "rows exchanged among equal tokens";
+    case NullKind::kRandomModel:
+      return "a model with random weights";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::vector<std::string> control_lines(const Study& study, const std::filesystem::path& run) {
+  std::vector<std::string> lines;
+  for (const auto& [parent, child] : study.edges()) {
+    if (!names_edge(study.controls.ceilings, parent, child)) continue;
+    const EdgeVerdict verdict =
+        parse_edge_verdict(read_json(run / "verdict" / edge_name(parent, child) / "verdict.json"));
+    lines.push_back(fmt::format("  {} → {} against a second autoencoder of each:", parent, child));
+    add_side(parent, verdict.of_parent, verdict.threshold, "disappeared", lines);
+    add_side(child, verdict.of_child, verdict.threshold, "emerged", lines);
+  }
+  for (const auto& [parent, child] : study.edges()) {
+    if (!names_edge(study.controls.nulls, parent, child)) continue;
+    lines.push_back(fmt::format("  {} → {}, features of {} against nulls:", parent, child, parent));
+    for (const json& entry : read_json(run / "nulls" / edge_name(parent, child) / "nulls.json")) {
+      const Significance null = parse_significance(entry);
+      lines.push_back(fmt::format(
+          "    {:<34} {:.3g} match by it, {} of {} matches are significant (false discovery rate "
+          "{:g})",
+          meaning(null.kind), null.a.null_matched, null.a.matched_significant, null.a.matched,
+          null.alpha));
+    }
+  }
+  return lines;
+}
+
+}  // namespace featflow
