@@ -114,6 +114,12 @@ void fields(MatchingSettings& s, Visit& visit) {
 }
 
 template <typename Visit>
+void fields(ControlSettings& s, Visit& visit) {
+  visit("causal_features", s.causal_features, Range{0, 1e6});
+  visit("causal_blocks", s.causal_blocks, Range{1, 1e6});
+}
+
+template <typename Visit>
 void fields(CaseStudySettings& s, Visit& visit) {
   visit("tokens", s.tokens);
 }

@@ -81,6 +81,13 @@ struct MatchingSettings {
   int64_t resamples = 1000;  ///< Of the groups, for its interval.
 };
 
+/// What makes shares believable; each is optional, and its cost is in the plan.
+struct ControlSettings {
+  /// Features of each class and edge whose effects are compared (definitions 18); 0: none.
+  int64_t causal_features = 0;
+  int64_t causal_blocks = 64;  ///< Blocks of text per pair of features.
+};
+
 struct CaseStudySettings {
   std::vector<std::string> tokens;  ///< Hypotheses "feature of this token": "=", "except".
 };
@@ -101,6 +108,7 @@ struct Study {
   std::vector<ModelSettings> models;  ///< Parents before children.
   AutoencoderSettings autoencoder;
   MatchingSettings matching;
+  ControlSettings controls;
   CaseStudySettings case_studies;
   ReportSettings report;
 

@@ -17,6 +17,7 @@ namespace featflow {
 ///   tokens/* → matching_text/matching_text
 ///   model/M → autoencoder/M → autoencoder_evaluation/M, activations/M
 ///   activations/A, B → matching/A--B → flow/flow → case_studies/case_studies → report/report
+///   flow/flow, case_studies/case_studies, model/A, B → causal/A--B
 StageGraph build_stages(const Study& study);
 
 // The parts of build_stages, in order.
@@ -26,6 +27,7 @@ void add_autoencoder_stages(const Study& study, StageGraph& graph);
 void add_matching_stages(const Study& study, StageGraph& graph);
 void add_flow_stage(const Study& study, StageGraph& graph);
 void add_case_study_stage(const Study& study, StageGraph& graph);
+void add_causal_stages(const Study& study, StageGraph& graph);
 void add_report_stage(const Study& study, StageGraph& graph);
 
 MeasurableLimits measurable_limits(const Study& study);

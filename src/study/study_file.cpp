@@ -423,6 +423,7 @@ Study parse_study(const std::string& toml_text, const std::string& where, const 
   }
   read_table(top, "autoencoder", study.autoencoder, where);
   read_table(top, "matching", study.matching, where);
+  read_table(top, "controls", study.controls, where);
   read_table(top, "case_studies", study.case_studies, where);
   read_table(top, "report", study.report, where);
   top.finish();

@@ -98,6 +98,14 @@ TEST(StudyFile, OverridesReplaceAndCreate) {
   EXPECT_EQ(study.seed, 9u);
   EXPECT_EQ(study.matching.tokens, 10'000);
   EXPECT_EQ(study.matching.memory, "1GiB");
+  EXPECT_EQ(study.controls.causal_features, 0);
+  const Study checked =
+      parse(kFamily, {"controls.causal_features=50", "controls.causal_blocks=16"});
+  EXPECT_EQ(checked.controls.causal_features, 50);
+  EXPECT_EQ(checked.controls.causal_blocks, 16);
+  EXPECT_THAT(error_of(kFamily, {"controls.causal_blocks=0"}), HasSubstr("expected 1 to 1000000"));
+  EXPECT_THAT(error_of(kFamily, {"controls.causal_feature=3"}),
+              HasSubstr("did you mean 'controls.causal_features'"));
   EXPECT_THAT(error_of(kFamily, {"autoencoder.l1=1"}), HasSubstr("--set"));
   EXPECT_THAT(error_of(kFamily, {"nonsense"}), HasSubstr("KEY=VALUE"));
   EXPECT_THAT(error_of(kFamily, {"seed.x=1"}), HasSubstr("not a table"));

@@ -32,6 +32,7 @@ class Summary {
     lambda_table();
     edges();
     case_studies();
+    causal_checks();
     cost();
     if (!warnings_.empty()) {
       line("");
@@ -222,6 +223,31 @@ class Summary {
       if (!study["mean_correlation"].is_null()) {
         line(fmt::format("  mean cross-correlation {:.1f}%",
                          100 * study["mean_correlation"].get<double>()));
+      }
+    }
+  }
+
+  // Stages that the report does not wait for: where it alone was asked for, there may be none yet.
+  void causal_checks() {
+    if (study_.controls.causal_features == 0) return;
+    line("");
+    for (const ModelSettings& child : study_.models) {
+      for (const std::string& parent : child.parents()) {
+        const fs::path file = run_ / "causal" / (parent + "--" + child.name) / "causal.json";
+        if (!fs::exists(file)) continue;
+        const json check = read_json(file);
+        int64_t matched = 0, flagged = 0;
+        for (const json& of_class : check["classes"]) {
+          matched += of_class["matched"].get<int64_t>();
+          flagged += of_class["flagged"].get<int64_t>();
+        }
+        const json& median = check["classes"]["persisting"]["median_effect_correlation"];
+        line(
+            fmt::format("{} → {}, causal check: median effect correlation of persisting pairs {}, "
+                        "flagged {} of {}",
+                        parent, child.name,
+                        median.is_null() ? "–" : fmt::format("{:.2f}", median.get<double>()),
+                        flagged, matched));
       }
     }
   }

@@ -16,7 +16,8 @@ for file in corpus/lua/corpus.json corpus/lua/train.jsonl.zst tokenizer/tokenize
   autoencoder/Base@0.0005/cfg.json autoencoder_evaluation/Lua/evaluation.json \
   activations/Lua/shard-00000.safetensors matching/Base--Lua/matches.safetensors \
   matching/Base--Lua/matches.csv flow/flow/flow.json flow/flow/flow.csv \
-  case_studies/case_studies/case_studies.json report/report/report.html study.toml \
+  case_studies/case_studies/case_studies.json causal/Base--Lua/causal.json \
+  causal/Lua--Merged/causal.json causal/Stories--Merged/causal.json report/report/report.html study.toml \
   provenance.json timings.jsonl log.txt; do
   [ -s "run/$file" ] || fail "missing or empty: $file"
 done
@@ -28,6 +29,19 @@ fi
 first=$(head -n 1 run/model/Base/metrics.jsonl | sed 's/.*"loss":\([0-9.]*\).*/\1/')
 last=$(grep '"loss"' run/model/Base/metrics.jsonl | grep -v validation | tail -n 1 | sed 's/.*"loss":\([0-9.]*\).*/\1/')
 awk -v a="$first" -v b="$last" 'BEGIN { exit !(a > 5 && b < 2.5) }' || fail "loss $first → $last"
+
+# Effects of removing features: at most 3 of each class, and whatever the case studies add.
+check=run/causal/Base--Lua/causal.json
+for class in persisting disappearing emerging; do
+  n=$(grep -c "\"class\": \"$class\"" "$check" || true)
+  [ "$n" -ge 1 ] && [ "$n" -le 3 ] || fail "$n pairs of class $class, expected 1 to 3"
+done
+for key in '"logit_correlation"' '"cosine"' '"flagged": \(true\|false\)'; do
+  [ "$(grep -c "$key" "$check")" = "$(grep -c '"class"' "$check")" ] || fail "not in every pair: $key"
+done
+[ "$(grep -c '"mean_change"' "$check")" = $((2 * $(grep -c '"class"' "$check"))) ] || fail "an effect is missing"
+[ "$(grep -cE 'causal check: .* pairs -?[0-9.]+, flagged [0-9]+ of [0-9]+' out.txt)" = 4 ] ||
+  fail "not a line for every edge: $(grep causal out.txt)"
 
 # A second run does nothing and changes nothing.
 cp -r run first

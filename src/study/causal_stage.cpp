@@ -1,0 +1,242 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "activations/causal_check.hpp"
+#include "autoencoder/saelens.hpp"
+#include "core/rng.hpp"
+#include "flow/edge_sample.hpp"
+#include "storage/files.hpp"
+#include "study/estimates.hpp"
+#include "study/stages.hpp"
+
+namespace featflow {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr const char* kClasses[] = {"persisting", "disappearing", "emerging", "case_study"};
+
+struct ClassifiedPair {
+  std::string feature_class;
+  std::string hypothesis;  // of a case study
+  CausalPair pair;
+};
+
+// The lists of one edge in flow.json, on all rows.
+EdgeFlow edge_lists(const std::filesystem::path& flow_file, const std::string& parent,
+                    const std::string& child) {
+  const json flow = json::parse(read_file(flow_file));
+  EdgeFlow edge;
+  for (const json& candidate : flow.at("family")) {
+    if (candidate.at("parent") != parent || candidate.at("child") != child) continue;
+    candidate.at("parent_features").at("persisting").get_to(edge.persisting_parents);
+    candidate.at("parent_features").at("disappearing").get_to(edge.disappearing);
+    candidate.at("child_features").at("emerging").get_to(edge.emerging);
+  }
+  return edge;
+}
+
+std::vector<ClassifiedPair> sampled_pairs(const Study& study, const StageContext& context,
+                                          const std::string& parent, const std::string& child,
+                                          uint64_t seed) {
+  Rng rng(seed, "features");
+  const EdgeSample sample =
+      sample_edge(edge_lists(context.input("flow/flow") / "flow.json", parent, child),
+                  load_matches(context.input("matching/" + parent + "--" + child)),
+                  measurable_limits(study), study.controls.causal_features, rng);
+  std::vector<ClassifiedPair> pairs;
+  const auto append = [&](const char* feature_class, const std::vector<FeaturePair>& found) {
+    for (const FeaturePair& pair : found) {
+      pairs.push_back({feature_class, {}, {pair.feature_a, pair.feature_b, pair.correlation}});
+    }
+  };
+  append("persisting", sample.persisting);
+  append("disappearing", sample.disappearing);
+  append("emerging", sample.emerging);
+  return pairs;
+}
+
+// The best feature of each end for every hypothesis for which both have one.
+std::vector<ClassifiedPair> case_study_pairs(const std::filesystem::path& file,
+                                             const std::string& parent, const std::string& child) {
+  std::vector<ClassifiedPair> pairs;
+  for (const json& study : json::parse(read_file(file))) {
+    const auto feature_of = [&](const std::string& name) {
+      const auto model = std::ranges::find_if(study.at("models"),
+                                              [&](const json& m) { return m.at("model") == name; });
+      return model == study.at("models").end() ? json() : model->at("feature");
+    };
+    const json j = feature_of(parent), k = feature_of(child);
+    if (j.is_null() || k.is_null()) continue;
+    double correlation = kUnknown;
+    for (const json& edge : study.at("edges")) {
+      if (edge.at("parent") != parent || edge.at("child") != child) continue;
+      if (!edge.at("correlation").is_null()) correlation = edge.at("correlation");
+    }
+    pairs.push_back({"case_study", study.at("hypothesis"), {j, k, correlation}});
+  }
+  return pairs;
+}
+
+json to_json(const RemovalEffect& effect) {
+  return {{"active_tokens", effect.active_tokens}, {"mean_change", effect.mean_change},
+          {"positions", effect.positions},         {"total_change", effect.total_change},
+          {"promoted", effect.tokens.promoted},    {"suppressed", effect.tokens.suppressed}};
+}
+
+json to_json(const ClassifiedPair& pair, const CausalResult& result) {
+  json row = {{"class", pair.feature_class}};
+  if (!pair.hypothesis.empty()) row["hypothesis"] = pair.hypothesis;
+  row.update({{"parent_feature", result.pair.parent},
+              {"child_feature", result.pair.child},
+              {"correlation", result.pair.correlation},
+              {"blocks", result.blocks},
+              {"tokens", result.tokens},
+              {"effect_correlation", result.effect_correlation},
+              {"cosine", result.cosine},
+              {"logit_correlation", result.logit_correlation},
+              {"matched", result.matched},
+              {"flagged", result.flagged},
+              {"parent", to_json(result.parent)},
+              {"child", to_json(result.child)}});
+  return row;
+}
+
+// Of what is known; null if nothing is.
+json median(std::vector<double> values) {
+  std::erase_if(values, [](double value) { return std::isnan(value); });
+  if (values.empty()) return nullptr;
+  std::ranges::sort(values);
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+json class_json(std::span<const ClassifiedPair> pairs, std::span<const CausalResult> results,
+                const std::string& feature_class) {
+  std::vector<const CausalResult*> chosen;
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    if (pairs[i].feature_class == feature_class) chosen.push_back(&results[i]);
+  }
+  const auto median_of = [&](const auto& figure) {
+    std::vector<double> values;
+    for (const CausalResult* result : chosen) values.push_back(figure(*result));
+    return median(std::move(values));
+  };
+  const int64_t matched = std::ranges::count_if(chosen, &CausalResult::matched);
+  const int64_t flagged = std::ranges::count_if(chosen, &CausalResult::flagged);
+  json share;
+  if (matched > 0) share = static_cast<double>(flagged) / static_cast<double>(matched);
+  return {
+      {"pairs", chosen.size()},
+      {"matched", matched},
+      {"flagged", flagged},
+      {"flagged_share", share},
+      {"median_correlation", median_of([](const auto& r) { return r.pair.correlation; })},
+      {"median_effect_correlation", median_of([](const auto& r) { return r.effect_correlation; })},
+      {"median_cosine", median_of([](const auto& r) { return r.cosine; })},
+      {"median_logit_correlation", median_of([](const auto& r) { return r.logit_correlation; })},
+      {"median_change_parent", median_of([](const auto& r) { return r.parent.mean_change; })},
+      {"median_change_child", median_of([](const auto& r) { return r.child.mean_change; })}};
+}
+
+// One end of the edge, read from its artefacts.
+struct LoadedModel {
+  Checkpoint checkpoint;
+  Model model;
+  Autoencoder autoencoder;
+  FeatureActivations activations;
+
+  LoadedModel(const StageContext& context, const std::string& name)
+      : checkpoint(load_checkpoint(context.input("model/" + name))),
+        model(checkpoint),
+        autoencoder(load_saelens(context.input("autoencoder/" + name)).autoencoder),
+        activations(load_feature_activations(context.input("activations/" + name))) {}
+  CausalModel borrowed() const { return {&checkpoint, &model, &autoencoder, &activations}; }
+};
+
+void add_edge(const Study& study, const std::string& parent, const std::string& child,
+              StageGraph& graph) {
+  const bool case_studies = !study.case_studies.tokens.empty();
+  CausalConfig config;
+  config.tap = study.autoencoder.tap;
+  config.block_size = study.autoencoder.block_size;
+  config.blocks = study.controls.causal_blocks;
+  config.threshold = study.matching.threshold;
+  config.seed = derive_seed(study.seed, "causal/" + parent + "--" + child);
+
+  Stage stage;
+  stage.kind = "causal";
+  stage.name = parent + "--" + child;
+  stage.config = nlohmann::json{
+      {"features", study.controls.causal_features},
+      {"blocks", config.blocks},
+      {"tap", config.tap},
+      {"block_size", config.block_size},
+      {"threshold", config.threshold},
+      {"minimum_tokens", study.matching.minimum_tokens},
+      {"minimum_documents", study.matching.minimum_documents},
+      {"seed",
+       config.seed}}.dump();
+  for (const std::string& model : {parent, child}) {
+    for (const char* kind : {"model/", "autoencoder/", "activations/"}) {
+      stage.inputs.push_back(kind + model);
+    }
+  }
+  stage.inputs.insert(stage.inputs.end(), {"matching/" + parent + "--" + child, "flow/flow",
+                                           "matching_text/matching_text"});
+  if (case_studies) stage.inputs.emplace_back("case_studies/case_studies");
+  // Two passes for either end of a pair.
+  const int64_t pair_count =
+      3 * study.controls.causal_features + std::ssize(study.case_studies.tokens);
+  stage.estimated_seconds =
+      2 + forward_seconds(study.architecture, 4 * pair_count * config.blocks * config.block_size);
+  stage.estimated_bytes = pair_count * 1500;
+  stage.estimated_memory =  // weights of both ends, as read and in use; activations as read
+      4 * activations_memory(study.matching.tokens) + 16 * study.architecture.parameter_count();
+  stage.run = [&study, parent, child, config, case_studies](const StageContext& context) {
+    std::vector<ClassifiedPair> pairs = sampled_pairs(study, context, parent, child, config.seed);
+    if (case_studies) {
+      const auto file = context.input("case_studies/case_studies") / "case_studies.json";
+      std::ranges::move(case_study_pairs(file, parent, child), std::back_inserter(pairs));
+    }
+    std::vector<CausalPair> features;
+    for (const ClassifiedPair& pair : pairs) features.push_back(pair.pair);
+    const LoadedModel a(context, parent), b(context, child);
+    const std::vector<CausalResult> results = causal_check(
+        a.borrowed(), b.borrowed(),
+        load_matching_text(context.input("matching_text/matching_text")), features, config);
+
+    json classes = json::object(), rows = json::array();
+    for (const char* name : kClasses) classes[name] = class_json(pairs, results, name);
+    for (size_t i = 0; i < pairs.size(); ++i) rows.push_back(to_json(pairs[i], results[i]));
+    const json out = {{"parent", parent},
+                      {"child", child},
+                      {"tap", config.tap},
+                      {"threshold", config.threshold},
+                      {"block_size", config.block_size},
+                      {"blocks", config.blocks},
+                      {"effect_correlation_bar", kEffectCorrelationBar},
+                      {"cosine_bar", kCosineBar},
+                      {"classes", std::move(classes)},
+                      {"pairs", std::move(rows)}};
+    // A hypothesis may hold a part of a UTF-8 sequence.
+    write_file_atomic(context.folder / "causal.json",
+                      out.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+  };
+  graph.add(std::move(stage));
+}
+
+}  // namespace
+
+// Definitions 18, for every edge of the family.
+void add_causal_stages(const Study& study, StageGraph& graph) {
+  if (study.controls.causal_features == 0) return;
+  for (const ModelSettings& child : study.models) {
+    for (const std::string& parent : child.parents()) add_edge(study, parent, child.name, graph);
+  }
+}
+
+}  // namespace featflow
