@@ -119,13 +119,13 @@ void add_pair(const Study& study, const std::string& a, const std::string& b, St
   stage.inputs = {"activations/" + a, "activations/" + b};
   stage.estimated_seconds = 3.5e-6 * static_cast<double>(study.matching.tokens) * (edge ? 4 : 2);
   stage.estimated_bytes = 10 << 20;
-  stage.estimated_memory =  // both sides and their mapped files; a copy and a transpose
-      5 * activations_memory(study.matching.tokens) +
-      std::min(activations_memory(study.matching.tokens),
-               parse_bytes(study.matching.memory, "matching.memory"));
+  // A copy of one side, a transpose of the other; for an edge beside both, which are in memory.
+  stage.estimated_memory = (edge ? 2 * activations_memory(study.matching.tokens) : 0) +
+                           std::min(2 * activations_memory(study.matching.tokens),
+                                    parse_bytes(study.matching.memory, "matching.memory"));
   stage.run = [&study, a, b, edge, both, seed](const StageContext& context) {
-    const FeatureActivations rows_a = load_feature_activations(context.input("activations/" + a));
-    const FeatureActivations rows_b = load_feature_activations(context.input("activations/" + b));
+    const ActivationShards rows_a(context.input("activations/" + a));
+    const ActivationShards rows_b(context.input("activations/" + b));
     CorrelationOptions options = correlation_options(study, a + " → " + b);
     const Matches matches = correlate(rows_a, rows_b, options);
     save_matches(matches, context.folder, measurable_limits(study));
@@ -136,9 +136,11 @@ void add_pair(const Study& study, const std::string& a, const std::string& b, St
       save_matches(correlate(rows_a, rows_b, options), context.folder / "intersection",
                    measurable_limits(study));
     }
-    if (edge) {
+    if (edge) {  // Permutations and groups of documents are drawn from rows in memory.
+      const FeatureActivations all_a = load_feature_activations(context.input("activations/" + a));
+      const FeatureActivations all_b = load_feature_activations(context.input("activations/" + b));
       write_file_atomic(context.folder / "edge.json",
-                        edge_json(study, rows_a, rows_b, matches, seed).dump(2) + "\n");
+                        edge_json(study, all_a, all_b, matches, seed).dump(2) + "\n");
     }
   };
   graph.add(std::move(stage));
