@@ -138,7 +138,7 @@ void TiledEncoder::encode_dense(const Autoencoder& autoencoder, const float* inp
       });
 }
 
-void transpose(const SparseRows& rows, FeatureColumns& columns) {
+void transpose(const SparseRows& rows, ActiveSlots& columns) {
   const int64_t m = rows.feature_count;
   columns.offsets.assign(static_cast<size_t>(m + 1), 0);
   columns.tokens.resize(rows.features.size());

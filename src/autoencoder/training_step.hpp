@@ -65,7 +65,7 @@ class TrainingStep {
   PreparedBatch batch_;
   TiledEncoder encoder_;
   SparseRows active_;                             // f
-  FeatureColumns columns_;                        // its transpose
+  ActiveSlots columns_;                           // its transpose
   std::vector<float> df_;                         // ∂f at the same entries
   std::vector<float> dense_;                      // f [B, m], on the dense path only
   std::vector<float> residual_;                   // x̂, then G [B, n]

@@ -268,7 +268,7 @@ TEST(Transpose, ListsTheTokensOfEachFeature) {
     }
     rows.row_offsets.push_back(rows.active());
   }
-  FeatureColumns columns;
+  ActiveSlots columns;
   transpose(rows, columns);
   ASSERT_EQ(columns.offsets.back(), rows.active());
   for (size_t j = 0; j < 1000; ++j) {
