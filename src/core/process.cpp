@@ -18,11 +18,6 @@ void tune_allocator() {
   mallopt(M_TRIM_THRESHOLD, -1);
 }
 
-bool processor_supported() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("bmi2");
-}
-
 int64_t peak_memory_bytes() {
   struct rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);

@@ -10,9 +10,6 @@ namespace featflow {
 /// dense autoencoder step). Call first thing in `main`.
 void tune_allocator();
 
-/// False where the processor lacks what the build's kernels use (AVX2, FMA).
-bool processor_supported();
-
 int64_t peak_memory_bytes();
 /// What the system or this process's control group can still give; -1 if unknown.
 int64_t available_memory_bytes();
