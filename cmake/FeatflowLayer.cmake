@@ -46,6 +46,7 @@ function(featflow_layer name)
         ${FEATFLOW_OPTIONS_${set}} -fopenmp-simd -Wno-psabi)
       target_link_libraries(${target}_${set} PRIVATE featflow_flags)
       target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${set}>)
+      set_property(GLOBAL APPEND PROPERTY FEATFLOW_KERNELS ${target}_${set})
     endforeach()
   endif()
 

@@ -40,7 +40,7 @@ TEST(InstructionSet, SaysWhatIsWrongWithFeatflowCpu) {
                     HasSubstr("runs at most avx2")));
   EXPECT_THAT(error_of("avx2", InstructionSet::kBaseline), HasSubstr("runs at most baseline"));
   EXPECT_THAT(error_of("sse\n", InstructionSet::kAvx2),
-              HasSubstr("FEATFLOW_CPU is \"sse\\n\", expected baseline, avx2 or avx512"));
+              HasSubstr("FEATFLOW_CPU is 'sse\\x0a', expected baseline, avx2 or avx512"));
 }
 
 TEST(InstructionSet, PicksItsTable) {

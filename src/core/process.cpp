@@ -11,6 +11,8 @@
 #include <fstream>
 #include <string>
 
+#include "core/instruction_set.hpp"
+
 namespace featflow {
 
 void tune_allocator() {
@@ -57,6 +59,10 @@ std::string processor_name() {
     if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
   }
   return "unknown";
+}
+
+std::string processor_and_kernels() {
+  return fmt::format("{}, {}", processor_name(), instruction_set_name(instruction_set()));
 }
 
 std::string human_bytes(int64_t bytes) {

@@ -1,17 +1,27 @@
 // Compiled once for each instruction set, see docs/decisions/0006-run-time-dispatch.md: nothing of
 // the standard library but C's headers may be used here.
 #include <math.h>
-#include <string.h>
 
 #include "model/transformer_kernels.hpp"
 
 namespace featflow::FEATFLOW_INSTRUCTION_SET {
 namespace {
 
+// Where exp saturates. The compiler must not know the numbers: else g++ computes all that follows
+// for each of them, too, and chooses at the end, which takes twice as long.
+struct Range {
+  float lowest = -87.3f, highest = 88.3f;
+};
+inline Range range_of_exponential() {
+  Range range;
+  __asm__("" : "+m"(range));
+  return range;
+}
+
 // A polynomial that the compiler vectorises (Cephes' expf).
-inline float exponential(float x) {
-  x = x < -87.3f ? -87.3f : x;
-  x = x > 88.3f ? 88.3f : x;
+inline float exponential(float x, const Range& range) {
+  x = x < range.lowest ? range.lowest : x;
+  x = x > range.highest ? range.highest : x;
   // The nearest integer to x / ln 2, as the last bits of a sum: rint takes SSE 4.1, and n must be
   // a whole number, whatever an FMA makes of the product.
   const float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;
@@ -23,10 +33,7 @@ inline float exponential(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   const float fraction = p * r * r + r + 1.0f;
-  const int32_t exponent = (static_cast<int32_t>(n) + 127) << 23;  // 2ⁿ as bits
-  float power;
-  memcpy(&power, &exponent, sizeof power);
-  return fraction * power;
+  return fraction * __builtin_bit_cast(float, (static_cast<int32_t>(n) + 127) << 23);
 }
 
 inline float dot(const float* a, const float* b, int64_t count) {
@@ -41,19 +48,21 @@ inline float inverse_rms(const float* x, int64_t width, float epsilon) {
 }
 
 float exponentials(const float* x, float shift, int64_t count, float* y) {
+  const Range range = range_of_exponential();
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < count; ++i) {
-    y[i] = exponential(x[i] - shift);
+    y[i] = exponential(x[i] - shift, range);
     sum += y[i];
   }
   return sum;
 }
 
 float sum_of_exponentials(const float* x, float shift, int64_t count) {
+  const Range range = range_of_exponential();
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) sum += exponential(x[i] - shift);
+  for (int64_t i = 0; i < count; ++i) sum += exponential(x[i] - shift, range);
   return sum;
 }
 
@@ -96,14 +105,16 @@ void rms_norm_backward(const float* __restrict x, const float* __restrict weight
 
 void swiglu(const float* __restrict gate, const float* __restrict up, int64_t width,
             float* __restrict y) {
-  for (int64_t i = 0; i < width; ++i) y[i] = gate[i] / (1.0f + exponential(-gate[i])) * up[i];
+  const Range range = range_of_exponential();
+  for (int64_t i = 0; i < width; ++i) y[i] = gate[i] / (1.0f + exponential(-gate[i], range)) * up[i];
 }
 
 void swiglu_backward(const float* __restrict gate, const float* __restrict up,
                      const float* __restrict dy, int64_t width, float* __restrict d_gate,
                      float* __restrict d_up) {
+  const Range range = range_of_exponential();
   for (int64_t i = 0; i < width; ++i) {
-    const float sigmoid = 1.0f / (1.0f + exponential(-gate[i]));
+    const float sigmoid = 1.0f / (1.0f + exponential(-gate[i], range));
     const float silu = gate[i] * sigmoid;
     d_gate[i] = dy[i] * up[i] * (sigmoid + silu * (1.0f - sigmoid));
     d_up[i] = dy[i] * silu;
