@@ -133,7 +133,7 @@ void adam(const AdamStep& step, const float* __restrict gradient, float* __restr
 
 }  // namespace
 
-extern const AutoencoderKernels autoencoder_kernels = {dot,      sum,     add_scaled, add_rows,
-                                                       multiply, compact, adam};
+const AutoencoderKernels autoencoder_kernels = {dot,      sum,     add_scaled, add_rows,
+                                                multiply, compact, adam};
 
 }  // namespace featflow::FEATFLOW_INSTRUCTION_SET

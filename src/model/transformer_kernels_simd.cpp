@@ -106,7 +106,8 @@ void rms_norm_backward(const float* __restrict x, const float* __restrict weight
 void swiglu(const float* __restrict gate, const float* __restrict up, int64_t width,
             float* __restrict y) {
   const Range range = range_of_exponential();
-  for (int64_t i = 0; i < width; ++i) y[i] = gate[i] / (1.0f + exponential(-gate[i], range)) * up[i];
+  for (int64_t i = 0; i < width; ++i)
+    y[i] = gate[i] / (1.0f + exponential(-gate[i], range)) * up[i];
 }
 
 void swiglu_backward(const float* __restrict gate, const float* __restrict up,
@@ -123,7 +124,7 @@ void swiglu_backward(const float* __restrict gate, const float* __restrict up,
 
 }  // namespace
 
-extern const TransformerKernels transformer_kernels = {
+const TransformerKernels transformer_kernels = {
     exponentials, sum_of_exponentials, maximum, multiply,       softmax_backward,
     rms_norm,     rms_norm_backward,   swiglu,  swiglu_backward};
 

@@ -22,6 +22,6 @@ void adamw(const AdamWFactors& factors, const float* __restrict gradients,
 
 }  // namespace
 
-extern const OptimizerKernels optimizer_kernels = {adamw};
+const OptimizerKernels optimizer_kernels = {adamw};
 
 }  // namespace featflow::FEATFLOW_INSTRUCTION_SET
