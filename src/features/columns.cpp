@@ -157,11 +157,10 @@ FeatureColumns transpose(const SparseRows& rows, const TransposeOptions& options
 }
 
 int64_t transposable_end(const std::vector<int64_t>& active_tokens, int64_t first, int64_t bytes) {
-  constexpr int64_t kBytesPerEntry = sizeof(int32_t) + sizeof(float);
   int64_t end = first;
   int64_t used = 0;
   while (end < std::ssize(active_tokens)) {
-    used += active_tokens[end] * kBytesPerEntry + static_cast<int64_t>(sizeof(int64_t));
+    used += active_tokens[end] * kBytesPerColumnEntry + static_cast<int64_t>(sizeof(int64_t));
     if (used > bytes && end > first) break;
     ++end;
   }

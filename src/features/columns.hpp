@@ -69,6 +69,8 @@ FeatureColumns transpose(const SparseRows& rows, const TransposeOptions& options
 FeatureColumns transpose(const ActivationShards& shards, std::span<const int64_t> active_tokens,
                          const TransposeOptions& options);
 
+/// What one active row of a column takes.
+inline constexpr int64_t kBytesPerColumnEntry = sizeof(int32_t) + sizeof(float);
 /// End of the block of features that begins at `first` and transposes within `bytes`; at least one
 /// feature. active_tokens [m].
 int64_t transposable_end(const std::vector<int64_t>& active_tokens, int64_t first, int64_t bytes);

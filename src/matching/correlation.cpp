@@ -51,8 +51,8 @@ std::vector<FeatureBlock> blocks_within(const std::vector<int64_t>& active_token
 }
 
 int64_t entry_bytes(const FeatureStatistics& statistics) {
-  return kBytesPerEntry * std::accumulate(statistics.active_tokens.begin(),
-                                          statistics.active_tokens.end(), int64_t{0});
+  return kBytesPerColumnEntry * std::accumulate(statistics.active_tokens.begin(),
+                                                statistics.active_tokens.end(), int64_t{0});
 }
 
 struct BlockPlan {
