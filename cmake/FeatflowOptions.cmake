@@ -1,6 +1,7 @@
 option(FEATFLOW_TESTS "Build the tests (needs GoogleTest)" ON)
 option(FEATFLOW_TORCH "Build the layers that need LibTorch; OFF for sanitizer builds" ON)
 option(FEATFLOW_BENCH "Build the benchmarks, bench/ (needs FEATFLOW_TORCH)" OFF)
+option(FEATFLOW_CUDA "Build the autoencoder's training step for GPUs (needs nvcc and cuBLAS)" OFF)
 option(FEATFLOW_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
 set(FEATFLOW_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize, e.g. address,undefined")
 

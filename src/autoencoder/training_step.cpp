@@ -70,19 +70,6 @@ void prepare_batch(const TrainingState& state, bool center_elements, std::span<c
   });
 }
 
-StepRates rates_at(const AutoencoderTraining& config, int64_t step) {
-  const auto at = static_cast<double>(step), steps = static_cast<double>(config.steps);
-  StepRates rates{config.learning_rate, config.l1_coefficient};
-  if (step < config.warmup_steps) {
-    rates.learning_rate *= (at + 1) / static_cast<double>(config.warmup_steps);
-  }
-  const double decay = std::floor(config.decay_share * steps);
-  if (steps - at < decay) rates.learning_rate *= (steps - at) / decay;
-  const double l1_warmup = std::floor(config.l1_warmup_share * steps);
-  if (at < l1_warmup) rates.l1_coefficient *= (at + 1) / l1_warmup;
-  return rates;
-}
-
 StepMetrics TrainingStep::run(TrainingState& state, std::span<const float> x, int64_t rows,
                               bool sparse) {
   const int64_t n = state.weights.input_size, m = state.weights.feature_count;
