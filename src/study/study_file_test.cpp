@@ -174,7 +174,7 @@ TEST(StudyFile, MergesToCompare) {
   EXPECT_EQ(study.models.size(), 4);
 
   EXPECT_THAT(error_of(merge("compare = [\"linear\", \"tis\"]")),
-              AllOf(HasSubstr("study.toml:28: model.Merged.merge.compare: 'tis'"),
+              AllOf(HasSubstr("study.toml:26: model.Merged.merge.compare: 'tis'"),
                     HasSubstr("did you mean \"ties\"")));
   EXPECT_THAT(error_of(merge("compare = \"ties\"")), HasSubstr("an array"));
   EXPECT_THAT(error_of(merge("compare_density = 0")),
