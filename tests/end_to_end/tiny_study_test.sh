@@ -151,7 +151,7 @@ cut -d , -f 2 pairs3/key.csv | sort -u | paste -sd ' ' | grep -qx 'Base--Lua edg
 awk -F , 'NR > 1 { split($3, b, "-"); if ($6 < b[1] || $6 > b[2]) exit 1 }' pairs/key.csv || fail "a pair outside its band"
 [ "$(wc -l <pairs/pairs.jsonl)" = $(($(wc -l <pairs/key.csv) - 1)) ] || fail "pairs without a key"
 refused "did you mean 'Base--Lua'" "$FEATFLOW" pairs run --edge Base--Lau --out x
-refused "below the floor" "$FEATFLOW" pairs run --bands 0.1,1 --out x
+refused "threshold 0.1 asked for" "$FEATFLOW" pairs run --bands 0.1,1 --out x
 mv run/matching/Base--Lua unmatched
 refused "stage matching/Base--Lua is missing" "$FEATFLOW" pairs run --out x
 mv unmatched run/matching/Base--Lua
