@@ -47,7 +47,7 @@ std::vector<FeatureBlock> blocks_within(const std::vector<int64_t>& active_token
   std::vector<FeatureBlock> blocks;
   int64_t used = 0;
   for (int64_t j = 0; j < std::ssize(active_tokens); ++j) {
-    const int64_t size = active_tokens[j] * kBytesPerEntry + static_cast<int64_t>(sizeof(int64_t));
+    const int64_t size = active_tokens[j] * kBytesPerEntry;
     used += size;
     if (blocks.empty() || used > bytes) {
       blocks.push_back({j, j});
