@@ -7,7 +7,6 @@
 
 #include "benchmarks.hpp"
 #include "core/blas.hpp"
-#include "core/error.hpp"
 #include "storage/temporary_folder.hpp"
 #include "synthetic.hpp"
 
@@ -78,8 +77,7 @@ void correlation(Record& record) {
                         .denominator = 0,
                         .at_least = 1000},
                        {.what = "times as long within 512 MiB", .numerator = 2, .denominator = 0}},
-       .memory = {{.side = 0, .at_most_bytes = 2.0 * (1 << 30)},
-                  {.side = 2, .at_most_bytes = 0.5 * (1 << 30)}},
+       .memory = {{.side = 0, .at_most_bytes = 2.0 * (1 << 30)}},
        .rounds = 5});
 }
 

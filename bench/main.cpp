@@ -35,11 +35,14 @@ int main(int argc, char** argv) {
   app.add_option("name", name, "Benchmark")->required()->check(CLI::IsMember(names));
   app.add_option("--out", out, "Folder of the result")->required();
   app.add_flag("--short", quick, "Tiny sizes, one round");
+  int rounds = 0;
+  app.add_option("--rounds", rounds, "At most so many rounds of each row (default: its own)")
+      ->check(CLI::PositiveNumber);
   CLI11_PARSE(app, argc, argv);
   featflow::set_log_level(featflow::LogLevel::kQuiet);
   try {
     fmt::print("{}\n", name);
-    Record record(name, quick);
+    Record record(name, quick, rounds);
     kBenchmarks.at(name)(record);
     record.write(out);
   } catch (const std::exception& error) {

@@ -2,9 +2,14 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <ctime>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "build_version.hpp"
@@ -44,10 +49,22 @@ void print(const Row& row, const std::vector<Measurement>& measured, const order
   std::fflush(stdout);
 }
 
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 }  // namespace
 
+Record::Record(std::string name, bool quick, int rounds)
+    : name_(std::move(name)),
+      quick_(quick),
+      most_rounds_(quick ? 1 : rounds),
+      others_seconds_(others_processor_seconds()),
+      start_seconds_(now_seconds()) {}
+
 void Record::measure(const Row& row) {
-  const std::vector<Measurement> measured = measure_in_turn(row.sides, quick_ ? 1 : row.rounds);
+  const int rounds = most_rounds_ > 0 ? std::min(most_rounds_, row.rounds) : row.rounds;
+  const std::vector<Measurement> measured = measure_in_turn(row.sides, rounds);
   ordered_json sides = ordered_json::array(), ratios = sides, memory = sides;
   for (const Measurement& side : measured) {
     ordered_json json = {{"name", side.name},
@@ -88,10 +105,29 @@ void Record::measure(const Row& row) {
 
 void Record::write(const std::filesystem::path& folder) const {
   ordered_json json = {{"benchmark", name_}, {"short", quick_}, {"machine", describe_machine()}};
+  const double available = (now_seconds() - start_seconds_) * default_thread_count();
+  json["machine"]["used_by_others"] =
+      std::round(100 * (others_processor_seconds() - others_seconds_) / available) / 100;
   json["rows"] = ordered_json::array();
   for (const std::string& row : rows_) json["rows"].push_back(ordered_json::parse(row));
   create_folder(folder);
   write_file_atomic(folder / (name_ + ".json"), json.dump(1) + "\n");
+}
+
+double others_processor_seconds() {
+  std::ifstream file("/proc/stat");
+  std::string cpu;
+  double user = 0, nice = 0, system = 0;
+  if (!(file >> cpu >> user >> nice >> system)) return 0;
+  double seconds = (user + nice + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    rusage own = {};
+    getrusage(who, &own);
+    for (const timeval& time : {own.ru_utime, own.ru_stime}) {
+      seconds -= static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+    }
+  }
+  return seconds;
 }
 
 nlohmann::ordered_json describe_machine() {

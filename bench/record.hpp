@@ -40,8 +40,8 @@ struct Row {
 /// recorded, never judged: a busy machine is no failure.
 class Record {
  public:
-  /// `quick`: one round of each row, whatever it asks for.
-  Record(std::string name, bool quick) : name_(std::move(name)), quick_(quick) {}
+  /// `quick`: tiny sizes, one round. `rounds`: of each row, at most; 0: as many as it asks for.
+  Record(std::string name, bool quick, int rounds);
   bool quick() const { return quick_; }
   void measure(const Row& row);
   void write(const std::filesystem::path& folder) const;
@@ -49,8 +49,15 @@ class Record {
  private:
   std::string name_;
   bool quick_;
+  int most_rounds_;
   std::vector<std::string> rows_;  // JSON objects
+  double others_seconds_;          // processor time that other programs had used at the start
+  double start_seconds_;
 };
+
+/// Processor time in seconds that programs other than this one and its sides have used since the
+/// machine started: how quiet it was is part of a result. 0 where the system does not say.
+double others_processor_seconds();
 
 /// Processor, threads, BLAS and its rate, compiler, LibTorch, revision, date; no host name. Starts
 /// OpenMP's threads, so it is asked for in a process of its own, once.

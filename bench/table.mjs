@@ -100,7 +100,8 @@ function machineText(result) {
   const m = result.machine;
   return (
     `${m.processor}, ${m.threads} threads; ${m.blas} at ${m.blas_gflops} Gflop/s; LibTorch ${m.libtorch}; ` +
-    `${m.compiler}; revision ${m.revision}, ${m.date}`
+    `${m.compiler}; revision ${m.revision}, ${m.date}; other programs used ` +
+    `${Math.round(100 * m.used_by_others)}% of the processors`
   );
 }
 

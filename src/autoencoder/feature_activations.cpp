@@ -224,7 +224,7 @@ ActivationShards::ActivationShards(const Path& file_or_folder) {
 int64_t ActivationShards::working_bytes() const {
   if (whole_ != nullptr) return 0;
   constexpr int64_t kEntry = sizeof(int32_t) + sizeof(float), kStored = 6;
-  return kShardsAtOnce * (largest_ * (kEntry + kStored) + kShardRows * 24);
+  return kShardsAtOnce * (largest_ * (kEntry + kStored) + kShardRows * 24) + largest_ * kEntry;
 }
 
 void ActivationShards::for_each(

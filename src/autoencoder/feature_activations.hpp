@@ -44,7 +44,7 @@ class ActivationShards {
   const FeatureActivations& about() const { return about_; }
   /// The activations, if they are in memory; else null.
   const FeatureActivations* whole() const { return whole_; }
-  /// What for_each needs beside what its visitor keeps.
+  /// What for_each needs, with room for the visitor's copy of a shard.
   int64_t working_bytes() const;
 
   /// Calls visit(shard, its first row) in order of the rows; two shards are loaded at a time.

@@ -160,7 +160,7 @@ int64_t transposable_end(const std::vector<int64_t>& active_tokens, int64_t firs
   int64_t end = first;
   int64_t used = 0;
   while (end < std::ssize(active_tokens)) {
-    used += active_tokens[end] * kBytesPerColumnEntry + static_cast<int64_t>(sizeof(int64_t));
+    used += active_tokens[end] * kBytesPerColumnEntry;
     if (used > bytes && end > first) break;
     ++end;
   }
