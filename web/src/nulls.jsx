@@ -58,7 +58,8 @@ export function Nulls({ edges }) {
       <p>
         The best of many partners correlates with something even where there is nothing to find. Each null
         breaks what a match is about and looks for the best partners again. A match is <b>significant</b> if its
-        correlation is too high for the null, at a false discovery rate of {percent(alpha, 0)}.
+        correlation is too high for the null's features of its density, at a false discovery rate of{' '}
+        {percent(alpha, 0)}; it is <b>above its own null</b> if the null never gave that very feature as much.
       </p>
       <ul class="sentences">{kinds.map((kind) => <li><b>{kNulls[kind][0]}</b>: {kNulls[kind][1]}.</li>)}</ul>
       <div class="scroll">
@@ -66,27 +67,21 @@ export function Nulls({ edges }) {
           <caption>Matches, and what each null alone gives (mean over its runs).</caption>
           <thead>
             <tr>
-              <th scope="col" rowspan="2">null</th><th scope="col" rowspan="2">runs</th>
-              <th scope="colgroup" colspan="3" class="group">features of the parent</th>
-              <th scope="colgroup" colspan="3" class="group">features of the child</th>
-            </tr>
-            <tr>
-              {kSides.map(() => (
-                <><th scope="col">matched by<br />the null</th><th scope="col">matched</th><th scope="col">of these<br />significant</th></>
-              ))}
+              <th scope="col">null, features of</th><th scope="col">runs</th><th scope="col">matched by<br />the null</th>
+              <th scope="col">matched</th><th scope="col">of these<br />significant</th>
+              <th scope="col">of these above<br />their own null</th>
             </tr>
           </thead>
           {tested.map((e) => (
             <tbody>
-              <tr class="group"><th scope="rowgroup" colspan="8">{e.parent} → {e.child}</th></tr>
-              {e.nulls.map((n) => (
+              <tr class="group"><th scope="rowgroup" colspan="6">{e.parent} → {e.child}</th></tr>
+              {e.nulls.flatMap((n) => kSides.map(([side, model]) => (
                 <tr>
-                  <th scope="row">{called(n)}</th><td>{count(n.runs)}</td>
-                  {kSides.map(([side]) => (
-                    <><td>{stated(n[side].null_matched)}</td><td>{count(n[side].matched)}</td><td>{count(n[side].matched_significant)}</td></>
-                  ))}
+                  <th scope="row">{called(n)}, {model(e)}</th><td>{count(n.runs)}</td>
+                  <td>{stated(n[side].null_matched)}</td><td>{count(n[side].matched)}</td>
+                  <td>{count(n[side].matched_significant)}</td><td>{count(n[side].matched_above_own)}</td>
                 </tr>
-              ))}
+              )))}
             </tbody>
           ))}
         </table>
