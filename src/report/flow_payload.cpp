@@ -31,6 +31,58 @@ Json threshold_summary(const Json& row, double threshold) {
           {"all_child", all.at("persisting_children")}};
 }
 
+/// A part of some features: the page makes the share.
+Json part(const Json& matched, const Json& of) {
+  return matched.is_null() ? Json(nullptr) : Json{{"matched", matched}, {"of", of}};
+}
+
+/// Definitions 14 and 15 of one end. `absent` is how the file calls its disappeared or emerged.
+Json side_verdict(const Json& side, const char* absent, double threshold) {
+  const Json& measurable = side.at("counts").at("measurable");
+  Json summary = {
+      {"measurable", measurable},
+      {"persists", side.at("persists").size()},
+      {"absent", side.at(absent).size()},
+      {"seed_dependent", side.at("seed_dependent").size()},
+      {"unresolved", side.at("unresolved").size()},
+      {"unmeasurable", side.at("unmeasurable").size() + side.at("silent").size()},
+      {"share", nullptr},
+      {"ceiling", nullptr},
+      {"conditional", nullptr},
+      {"same_mixture", nullptr},
+      {"ceiling_fit", side.at("ceiling_fit").is_null() ? Json(nullptr) : side["ceiling_fit"]["a"]},
+      {"conditional_fit", side.at("conditional_fit")},
+      {"thresholds", side.at("thresholds")}};
+  for (const Json& row : side.at("thresholds")) {
+    if (std::abs(row.at("threshold").get<double>() - threshold) > 1e-9) continue;
+    summary["share"] = part(row.at("matched"), measurable);
+    summary["ceiling"] = part(row.at("found_again"), measurable);
+    summary["conditional"] = part(row.at("both"), row.at("found_again"));
+    summary["same_mixture"] = part(row.at("same_mixture"), measurable);
+  }
+  return summary;
+}
+
+Json verdict_summary(const Json& edge, double threshold) {
+  if (!edge.contains("verdict") || edge.at("verdict").is_null()) return nullptr;
+  const Json& verdict = edge.at("verdict");
+  return {{"parent", side_verdict(verdict.at("parent_features"), "disappeared", threshold)},
+          {"child", side_verdict(verdict.at("child_features"), "emerged", threshold)}};
+}
+
+/// How the page is told; it has the words.
+const char* name_of(ReportControl::Nature nature) {
+  switch (nature) {
+    case ReportControl::Nature::kAnotherSeed:
+      return "another seed";
+    case ReportControl::Nature::kOwnText:
+      return "own text";
+    case ReportControl::Nature::kRandomWeights:
+      return "random weights";
+  }
+  return nullptr;
+}
+
 Json edge_summary(const Json& edge, double threshold, const std::vector<ReportNull>& nulls) {
   const Json& parent = edge.at("parent_counts");
   const Json& child = edge.at("child_counts");
@@ -60,7 +112,21 @@ Json edge_summary(const Json& edge, double threshold, const std::vector<ReportNu
           {"cross_fit", edge.contains("cross_fit") ? edge.at("cross_fit") : Json(nullptr)},
           {"rare_parent", {parent.at("silent"), parent.at("unmeasurable")}},
           {"rare_child", {child.at("silent"), child.at("unmeasurable")}},
-          {"thresholds", thresholds}};
+          {"thresholds", thresholds},
+          {"nulls", edge.contains("nulls") ? edge.at("nulls") : Json::array()},
+          {"verdict", verdict_summary(edge, threshold)}};
+}
+
+Json control_summary(const Json& edge, double threshold,
+                     const std::vector<ReportControl>& controls) {
+  Json summary = edge_summary(edge, threshold, {});
+  summary["nature"] = nullptr;
+  for (const ReportControl& control : controls) {
+    if (edge.at("parent") == control.parent && edge.at("child") == control.child) {
+      summary["nature"] = name_of(control.nature);
+    }
+  }
+  return summary;
 }
 
 Json path_summary(const Json& path) {
@@ -90,16 +156,20 @@ std::set<std::string> roots_of(const Json& models, const std::string& model) {
   return roots;
 }
 
-Json summary_of(const Json& flow, const std::vector<ReportNull>& nulls) {
+Json summary_of(const Json& flow, const std::vector<ReportNull>& nulls,
+                const std::vector<ReportControl>& control_natures) {
   const auto threshold = flow.at("threshold").get<double>();
   const Json& models = flow.at("models");
-  Json family = Json::array(), intersection = Json::array(), roots = Json::array(),
-       merges = Json::array(), paths = Json::array();
+  Json family = Json::array(), intersection = Json::array(), controls = Json::array(),
+       roots = Json::array(), merges = Json::array(), paths = Json::array();
   for (const Json& edge : flow.at("family")) {
     family.push_back(edge_summary(edge, threshold, nulls));
   }
   for (const Json& edge : flow.at("intersection")) {
     intersection.push_back(edge_summary(edge, threshold, {}));
+  }
+  for (const Json& edge : flow.value("controls", Json::array())) {
+    controls.push_back(control_summary(edge, threshold, control_natures));
   }
   for (Json root : flow.at("roots")) {
     root.erase("features");
@@ -121,6 +191,7 @@ Json summary_of(const Json& flow, const std::vector<ReportNull>& nulls) {
           {"min_documents", flow.at("min_documents")},
           {"family", family},
           {"intersection", intersection},
+          {"controls", controls},
           {"roots", roots},
           {"merges", merges},
           {"paths", paths}};
@@ -131,7 +202,7 @@ Json summary_of(const Json& flow, const std::vector<ReportNull>& nulls) {
 FlowPayload::FlowPayload(const std::filesystem::path& file)
     : file_(file), flow_(std::make_shared<const Json>(read_stage_json(file))) {
   try {
-    summary_of(*flow_, {});
+    summary_of(*flow_, {}, {});
     limits();
   } catch (const Json::exception& reason) {
     throw Error(fmt::format("{}: not the file that its stage writes: {}", file.string(),
@@ -144,8 +215,9 @@ MeasurableLimits FlowPayload::limits() const {
           .min_documents = flow_->at("min_documents").get<int64_t>()};
 }
 
-Json FlowPayload::summary(const std::vector<ReportNull>& nulls) const {
-  return summary_of(*flow_, nulls);
+Json FlowPayload::summary(const std::vector<ReportNull>& nulls,
+                          const std::vector<ReportControl>& controls) const {
+  return summary_of(*flow_, nulls, controls);
 }
 
 std::vector<EdgeClasses> FlowPayload::classes_of(const std::string& model,

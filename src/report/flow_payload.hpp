@@ -23,13 +23,22 @@ class FlowPayload {
   /// For the overview: {threshold, floor, rows, min_tokens, min_documents,
   ///   family and intersection [{parent, child, corpora, rows, measurable_parent,
   ///     persisting_parent, disappearing, measurable_child, persisting_child, emerging, one_to_one,
-  ///     permuted | null, rare_parent, rare_child [silent, unmeasurable], thresholds [{threshold,
-  ///     own, persisting_parent, persisting_child, one_to_one, all_parent, all_child}]}],
+  ///     permuted | null, cross_fit | null, rare_parent, rare_child [silent, unmeasurable],
+  ///     thresholds [{threshold, own, persisting_parent, persisting_child, one_to_one, all_parent,
+  ///     all_child}],
+  ///     nulls [matching/significance.hpp],
+  ///     verdict {parent, child: {measurable, persists, absent, seed_dependent, unresolved,
+  ///       unmeasurable (counts; silent features are unmeasurable too), share, ceiling,
+  ///       conditional, same_mixture {matched, of} | null, each at the threshold, ceiling_fit,
+  ///       conditional_fit, thresholds (flow/verdict.hpp)}} | null}],
+  ///   controls [the same as family, + nature "another seed" | "own text" | "random weights" |
+  ///     null],
   ///   roots [{root, fine_tunes, measurable, persisting, into_any, into_all}],
   ///   merges [{model, bases, parents, measurable, traced, from_base, emerged_in_fine_tuning,
   ///     emerged_at_merge}],
   ///   paths [{models, distinct, chains, direct, every_pair, listed (the best by weakest link)}]}
-  nlohmann::ordered_json summary(const std::vector<ReportNull>& nulls) const;
+  nlohmann::ordered_json summary(const std::vector<ReportNull>& nulls,
+                                 const std::vector<ReportControl>& controls = {}) const;
 
   /// The classes of a model's features on each edge it is an end of, on all rows. Throws Error
   /// naming the file if a list has a feature that the model does not have.

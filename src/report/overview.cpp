@@ -97,4 +97,58 @@ Json sweep_summary(const std::filesystem::path& file) {
   return sweep;
 }
 
+Json comparison_summary(const ReportComparison& comparison) {
+  Json summary = read_stage_json(comparison.file);
+  try {
+    for (const char* key : {"model", "parents", "threshold", "tokens"}) summary.at(key);
+    for (const char* list : {"methods", "baselines"}) {
+      for (const Json& entry : summary.at(list)) {
+        entry.at("accuracy");
+        for (const Json& parent : summary.at("parents")) {
+          entry.at("retained").at(parent.get<std::string>()).at("retained");
+        }
+      }
+    }
+    for (const Json& method : summary.at("methods")) {
+      for (const char* key : {"name", "method", "own", "t", "balance"}) method.at(key);
+    }
+  } catch (const Json::exception& reason) {
+    malformed(comparison.file, reason);
+  }
+  summary["curves"] = Json::array();
+  for (const ReportSweep& sweep : comparison.sweeps) {
+    const Json whole = sweep_summary(sweep.file);
+    Json points = Json::array();
+    for (const Json& point : whole["curve"]) {
+      points.push_back({point["t"], point["accuracy_a"], point["accuracy_b"]});
+    }
+    summary["curves"].push_back(
+        {{"name", sweep.name}, {"method", whole["method"]}, {"points", std::move(points)}});
+  }
+  return summary;
+}
+
+Json causal_summary(const std::filesystem::path& file) {
+  const Json check = read_stage_json(file);
+  try {
+    Json summary, pairs = Json::array();
+    for (const char* key :
+         {"parent", "child", "threshold", "effect_correlation_bar", "cosine_bar", "classes"}) {
+      summary[key] = check.at(key);
+    }
+    for (const Json& pair : check.at("pairs")) {
+      Json shown = {{"class", pair.at("class")}, {"hypothesis", pair.value("hypothesis", Json())}};
+      for (const char* key : {"parent_feature", "child_feature", "correlation",
+                              "effect_correlation", "cosine", "logit_correlation", "flagged"}) {
+        shown[key] = pair.at(key);
+      }
+      pairs.push_back(std::move(shown));
+    }
+    summary["pairs"] = std::move(pairs);
+    return summary;
+  } catch (const Json::exception& reason) {
+    malformed(file, reason);
+  }
+}
+
 }  // namespace featflow

@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 
+#include "report/report.hpp"
+
 namespace featflow {
 
 /// A stage's JSON file, whole. Throws Error naming the file if it is malformed.
@@ -16,5 +18,14 @@ nlohmann::ordered_json training_curves(const std::filesystem::path& metrics, siz
 /// sweep.json as the report shows it: without the list of tensors, which becomes `branches`
 /// {branch: number of tensors}.
 nlohmann::ordered_json sweep_summary(const std::filesystem::path& file);
+
+/// retained.json as the report shows it, + curves [{name, method, points [[t, accuracy_a,
+/// accuracy_b]]}] of the sweeps.
+nlohmann::ordered_json comparison_summary(const ReportComparison& comparison);
+
+/// causal.json as the report shows it: {parent, child, threshold, effect_correlation_bar,
+/// cosine_bar, classes, pairs [{class, hypothesis | null, parent_feature, child_feature,
+/// correlation, effect_correlation, cosine, logit_correlation, flagged}]}
+nlohmann::ordered_json causal_summary(const std::filesystem::path& file);
 
 }  // namespace featflow

@@ -30,7 +30,8 @@ inline constexpr int64_t kFeaturesPerChunk = 256;
 ///     evaluation {corpus: {loss, accuracy, …}} | null, autoencoder (eval.json) | null,
 ///     training {tokens, loss, averaged, validation {corpus: {tokens, loss, accuracy}}} | null,
 ///     feature_count, index (chunk) | null, features [chunk]}],
-///   sweeps [sweep.json without tensors, + name, branches], flow (flow_payload.hpp) | null,
+///   sweeps [sweep.json without tensors, + name, branches], comparisons and causal (overview.hpp),
+///   flow (flow_payload.hpp) | null,
 ///   lambda_table, cases
 /// vocabulary: [token text] by id
 /// index of a model: density, max, documents [by feature], measurable "0110…",

@@ -173,12 +173,19 @@ class ReportBuilder {
   }
 
   Json overview() const {
-    Json facts = Json::array(), sweeps = Json::array(), matched = Json::array();
+    Json facts = Json::array(), sweeps = Json::array(), matched = Json::array(),
+         comparisons = Json::array(), causal = Json::array();
     for (const auto& [name, value] : inputs_.facts) facts.push_back({name, value});
     for (const ReportSweep& sweep : inputs_.sweeps) {
       Json summary = sweep_summary(sweep.file);
       summary["name"] = sweep.name;
       sweeps.push_back(std::move(summary));
+    }
+    for (const ReportComparison& comparison : inputs_.comparisons) {
+      comparisons.push_back(comparison_summary(comparison));
+    }
+    for (const std::filesystem::path& file : inputs_.causal) {
+      causal.push_back(causal_summary(file));
     }
     for (const auto& [a, b] : matched_) matched.push_back({a, b});
     const ExampleBudget& budget = inputs_.budget;
@@ -203,7 +210,9 @@ class ReportBuilder {
             {"matched", matched},
             {"models", models_},
             {"sweeps", sweeps},
-            {"flow", flow_ ? flow_->summary(inputs_.nulls) : Json(nullptr)},
+            {"comparisons", comparisons},
+            {"causal", causal},
+            {"flow", flow_ ? flow_->summary(inputs_.nulls, inputs_.controls) : Json(nullptr)},
             {"lambda_table",
              inputs_.lambda_table.empty() ? Json::array() : read_stage_json(inputs_.lambda_table)},
             {"cases",

@@ -37,6 +37,24 @@ struct ReportNull {
   double persisting = 0;  ///< Mean over permutations.
 };
 
+/// A model beside the family, and what its edge in the flow's "controls" compares.
+struct ReportControl {
+  enum class Nature {
+    kAnotherSeed,    ///< Trained as the parent was, from another seed.
+    kOwnText,        ///< Fine-tuned from the parent on the parent's own text.
+    kRandomWeights,  ///< Never trained.
+  };
+  std::string parent, child;  ///< As in the flow; the child is the control.
+  Nature nature = Nature::kAnotherSeed;
+};
+
+/// One merge by several methods: retained.json of the merged model, and the methods' sweeps, named
+/// as there; any may be missing.
+struct ReportComparison {
+  std::filesystem::path file;
+  std::vector<ReportSweep> sweeps;
+};
+
 /// How much text the report may hold. What was used is printed in the report.
 struct ExampleBudget {
   int64_t examples = 12;     ///< At most so many top examples per feature,
@@ -57,6 +75,9 @@ struct ReportInputs {
   std::vector<ReportSweep> sweeps;
   std::filesystem::path flow;                  ///< flow.json, or empty.
   std::vector<ReportNull> nulls;               ///< Shown beside the flow's edges.
+  std::vector<ReportControl> controls;         ///< What the flow's controls are.
+  std::vector<ReportComparison> comparisons;   ///< Of merging methods.
+  std::vector<std::filesystem::path> causal;   ///< causal.json of each edge checked.
   std::vector<std::filesystem::path> matches;  ///< Matches artefacts, in any order.
   std::filesystem::path tokens;        ///< The matching text; needed if a model has activations.
   std::filesystem::path tokenizer;     ///< tokenizer.model or its folder; likewise.

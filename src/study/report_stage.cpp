@@ -45,6 +45,26 @@ ReportModel report_model(const ModelSettings& model, const StageContext& context
   return out;
 }
 
+ReportControl report_control(const ModelSettings& control) {
+  using Nature = ReportControl::Nature;
+  return {control.control_of, control.name,
+          control.random_weights                 ? Nature::kRandomWeights
+          : control.parent == control.control_of ? Nature::kOwnText
+                                                 : Nature::kAnotherSeed};
+}
+
+// The methods that a merged model is compared with, with every sweep that there is.
+ReportComparison report_comparison(const ModelSettings& merged, const StageContext& context) {
+  ReportComparison comparison{context.input("retained/" + merged.name) / "retained.json", {}};
+  const auto add = [&](const ModelSettings& merge) {
+    if (!merge.merge.balanced()) return;
+    comparison.sweeps.push_back({merge.name, context.input("sweep/" + merge.name) / "sweep.json"});
+  };
+  add(merged);
+  for (const ModelSettings& other : compared_merges(merged)) add(other);
+  return comparison;
+}
+
 // How the study was set up, for the foot of the report.
 std::vector<std::pair<std::string, std::string>> facts(const Study& study) {
   const AutoencoderSettings& sae = study.autoencoder;
@@ -66,12 +86,15 @@ void add_report_stage(const Study& study, StageGraph& graph) {
   stage.kind = "report";
   stage.name = "report";
   stage.inputs = {"flow/flow", "matching_text/matching_text", "tokenizer/tokenizer"};
-  json models = json::array();
+  json models = json::array(), controls = json::array();
   for (const ModelSettings& model : study.family()) {
     for (const char* kind : {"model", "evaluation", "autoencoder_evaluation", "activations"}) {
       stage.inputs.push_back(std::string(kind) + "/" + model.name);
     }
     if (model.merged() && model.merge.balanced()) stage.inputs.push_back("sweep/" + model.name);
+    for (const ModelSettings& other : compared_merges(model)) {
+      if (other.merge.balanced()) stage.inputs.push_back("sweep/" + other.name);
+    }
     if (model.extension_share > 0) stage.inputs.push_back("extension/" + model.name);
     models.push_back({{"name", model.name},
                       {"parents", model.parents()},
@@ -82,10 +105,11 @@ void add_report_stage(const Study& study, StageGraph& graph) {
     if (!model.control()) continue;  // the warnings are about them too
     stage.inputs.push_back("evaluation/" + model.name);
     stage.inputs.push_back("autoencoder_evaluation/" + model.name);
+    controls.push_back({model.name, model.control_of, model.parent, model.random_weights});
   }
   for (const Stage& earlier : graph.stages()) {
     if (earlier.kind == "matching" || earlier.kind == "case_studies" ||
-        earlier.kind == "retained" ||
+        earlier.kind == "retained" || earlier.kind == "causal" ||
         (earlier.kind == "autoencoder_evaluation" && earlier.name.find('@') != std::string::npos)) {
       stage.inputs.push_back(earlier.id());
     }
@@ -93,6 +117,7 @@ void add_report_stage(const Study& study, StageGraph& graph) {
   stage.config = json{{"study", study.name},
                       {"facts", facts(study)},
                       {"models", models},
+                      {"controls", controls},
                       {"report", canonical(study.report)}}
                      .dump();
   stage.estimated_seconds = 10;
@@ -110,6 +135,18 @@ void add_report_stage(const Study& study, StageGraph& graph) {
       report.models.push_back(report_model(model, context));
       if (model.merged() && model.merge.balanced()) {
         report.sweeps.push_back({model.name, context.input("sweep/" + model.name) / "sweep.json"});
+      }
+      if (!model.merge.compare.empty()) {
+        report.comparisons.push_back(report_comparison(model, context));
+      }
+    }
+    for (const ModelSettings& model : study.models) {
+      if (model.control()) report.controls.push_back(report_control(model));
+    }
+    if (study.controls.causal_features > 0) {
+      for (const auto& [parent, child] : study.edges()) {
+        report.causal.push_back(context.input("causal/" + edge_name(parent, child)) /
+                                "causal.json");
       }
     }
     for (const auto& [a, b] : family_pairs(study)) {

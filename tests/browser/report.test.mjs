@@ -48,6 +48,105 @@ for (const width of [1280, 800]) {
   });
 }
 
+/** The rows of the table with this caption, a list of cells each; a heading row is one cell. */
+const tableRows = (page, caption) => page.$$eval('main table', (tables, start) => {
+  const table = tables.find((t) => t.caption?.textContent.trim().startsWith(start));
+  return table && [...table.tBodies].flatMap((body) => [...body.rows].map((row) => [...row.cells].map((c) => c.textContent.trim())));
+}, caption);
+
+test('the overview says what makes its shares believable', async () => {
+  const { page, faults } = await open(1280);
+  const shares = await tableRows(page, 'Cross-fitted shares');
+  assert.deepEqual(shares.map((row) => row[0]), ['Base → Lua', 'Base', 'Lua']);
+  for (const row of shares.slice(1)) {
+    for (const cell of row.slice(1, 4)) assert.match(cell, /^(\d+\.\d%|–) \(\d+\.\d–\d+\.\d\)/, row.join(' | '));
+  }
+  assert.match(shares[1][4], /^\d+\.\d%$/, 'the seed alone is known of the parent');
+  assert.equal(shares[2][4], '–');
+
+  // The verdicts are a partition of all features, on either side.
+  const verdicts = (await tableRows(page, 'Features by verdict')).slice(1);
+  const counts = verdicts.map((row) => row.slice(2).map((cell) => Number(/^[\d,]+/.exec(cell)[0].replace(',', ''))));
+  const all = counts.map((row) => row.reduce((sum, n) => sum + n, 0));
+  assert.ok(all[0] > 0 && all.every((n) => n === all[0]), `${all}: both autoencoders have as many features`);
+  assert.match(verdicts[0][3], /disappeared$/);
+  assert.match(verdicts[1][3], /emerged$/);
+  const bars = await page.$$eval('svg.verdicts', (svgs) => svgs.map((svg) => (
+    [...svg.querySelectorAll('rect')].reduce((sum, r) => sum + Number(r.getAttribute('width')), 0))));
+  assert.equal(bars.length, 2);
+  for (const width of bars) assert.ok(Math.abs(width - 100) < 1e-6, 'the bar is full');
+
+  const nulls = await tableRows(page, 'Matches, and what each null');
+  for (const name of ['chance, Base', 'the token, Lua', 'an untrained model, Base']) {
+    const row = nulls.find((r) => r[0] === name);
+    assert.ok(row, `the null "${name}" is there`);
+    assert.ok(Number(row[4]) <= Number(row[3]), 'no more are significant than match');
+  }
+  await page.click('summary:has-text("By density")');
+  assert.ok((await tableRows(page, 'Best correlations under each null')).length >= nulls.length - 1);
+
+  const controls = await tableRows(page, 'Shares of measurable features with a match');
+  assert.equal(controls[0][0], 'Base – Untrained');
+  assert.match(controls[0][1], /random weights/);
+  assert.ok(await page.$('.small-multiples circle.ring'), 'chance is drawn');
+  assert.ok(await page.$('.small-multiples path[stroke-dasharray]'), 'the ceiling is drawn');
+  assert.deepEqual(faults, []);
+});
+
+test('the merge has its interval and the other methods', async () => {
+  const { page, faults } = await open(1280);
+  await page.click('header nav a[href="#/merge"]');
+  await settled(page);
+  assert.ok(await page.$('.chart svg rect.band'), 'the interval is a band');
+  assert.match(await page.textContent('main'), /balance point would be between \d\.\d{3} and \d\.\d{3}/);
+  const methods = await tableRows(page, 'Methods at their balance points');
+  assert.deepEqual(methods.map((row) => row[0].split(/ \(|this/)[0]),
+    ['slerp', 'linear', 'ties', 'Base, unmerged', 'Lua, unmerged', 'Stories, unmerged']);
+  for (const row of methods.slice(0, 3)) {
+    assert.match(row[1], /^0\.\d{3}0\.\d{3}–0\.\d{3}$/);
+    assert.match(row[6], /^\d+\.\d%\d+ of \d+/);
+  }
+  assert.equal(await page.$$eval('.small-multiples svg[role=img]', (svgs) => svgs.length), 2);
+  assert.deepEqual(faults, []);
+});
+
+test('a pair of the causal check opens its feature', async () => {
+  const { page, faults } = await open(1280);
+  await page.click('header nav a[href="#/causal"]');
+  await settled(page);
+  const edges = await page.$$eval('main h2', (hs) => hs.map((h) => h.textContent));
+  assert.ok(edges.includes('Base → Lua'), edges.join());
+  const medians = await tableRows(page, 'Medians over the pairs');
+  assert.ok(medians.length >= 2);
+  const point = await page.$('a:has(> .point)');
+  assert.match(await point.getAttribute('aria-label'), /^\w+ #\d+ – \w+ #\d+: r −?\d\.\d\d, effects −?\d\.\d\d/);
+  await page.click('summary:has-text("All")');
+  const pairs = await tableRows(page, 'Pairs whose effects');
+  const drawn = await page.$$eval('main section:first-of-type .point', (points) => points.length);
+  assert.equal(drawn, pairs.filter((row) => row[3] !== '–' && row[4] !== '–').length);
+  const target = await point.getAttribute('href');
+  await page.evaluate((hash) => { document.querySelector(`a[href="${hash}"]:has(> .point)`).dispatchEvent(new MouseEvent('click', { bubbles: true })); }, target);
+  await settled(page);
+  assert.equal(await page.evaluate(() => location.hash), target);
+  assert.match(await page.textContent('h1'), /#\d+$/);
+  assert.deepEqual(faults, []);
+});
+
+test('in the dark, text stands out from its ground', async () => {
+  const { page, faults } = await open(1280, 900, { colorScheme: 'dark' });
+  const luminances = await page.evaluate(() => {
+    const luminance = (color) => /\d+/g[Symbol.match](color).slice(0, 3)
+      .reduce((sum, v, i) => sum + [0.2126, 0.7152, 0.0722][i] * (Number(v) / 255) ** 2.2, 0);
+    return [luminance(getComputedStyle(document.documentElement).backgroundColor),
+      ...[...document.querySelectorAll('main :is(p, td, th, h1, h2, h3, caption, summary, button, figure li)')]
+        .map((e) => luminance(getComputedStyle(e.matches('[aria-pressed=true]') ? document.body : e).color))];
+  });
+  const [ground, ...texts] = luminances;
+  for (const text of texts) assert.ok((text + 0.05) / (ground + 0.05) > 4.5, `${text} on ${ground}`);
+  await shoot(page, 'overview-dark', 1280);
+  assert.deepEqual(faults, []);
+});
+
 test('each class filter, sorting and search give lists, without errors', async () => {
   const { page, faults } = await open(1280);
   await page.click('header nav a[href="#/features"]');

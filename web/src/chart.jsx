@@ -1,10 +1,12 @@
-// Line charts and histograms, in SVG.
+// Line charts, scatter plots and histograms, in SVG.
 import { scaleLinear } from 'd3-scale';
-import { line as linePath } from 'd3-shape';
+import { line as linePath, symbol, symbolCircle, symbolDiamond, symbolSquare, symbolTriangle } from 'd3-shape';
 import { useState } from 'preact/hooks';
 import { useWidth } from './width.js';
 
 const kMargin = { top: 12, right: 20, bottom: 42, left: 58 };
+
+const kShapes = { circle: symbolCircle, square: symbolSquare, triangle: symbolTriangle, diamond: symbolDiamond };
 
 function extent(values) {
   let low = Infinity, high = -Infinity;
@@ -43,10 +45,11 @@ function Axes({ x, y, width, height, xLabel, yLabel, xFormat, yFormat }) {
 
 /**
  * series: {name, color, points: [[x, y]…], dash}; rules: horizontal {y, label, color}; marks:
- * vertical {x, label}. Hovering reads every series at the nearest x.
+ * vertical {x, label}; bands: {from, to, label} over x; dots: single points {x, y, label, color}.
+ * Hovering reads every series at the nearest x.
  */
 export function LineChart({
-  series, rules = [], marks = [], xLabel, yLabel, xFormat = String, yFormat = String, height = 320,
+  series, rules = [], marks = [], bands = [], dots = [], xLabel, yLabel, xFormat = String, yFormat = String, height = 320,
   title,
 }) {
   const [ref, width] = useWidth();
@@ -55,7 +58,7 @@ export function LineChart({
   const x = scaleLinear(extent(drawn.flatMap((s) => s.points.map((p) => p[0]))),
     [kMargin.left, width - kMargin.right]);
   const y = scaleLinear(
-    extent([...drawn.flatMap((s) => s.points.map((p) => p[1])), ...rules.map((r) => r.y)]),
+    extent([...drawn.flatMap((s) => s.points.map((p) => p[1])), ...rules.map((r) => r.y), ...dots.map((d) => d.y)]),
     [height - kMargin.bottom, kMargin.top]).nice(5);
   const path = linePath(([px]) => x(px), ([, py]) => y(py)).defined(([, py]) => Number.isFinite(py));
   const nearest = (points) => points.reduce((best, p) =>
@@ -85,10 +88,23 @@ export function LineChart({
             {r.label} {yFormat(r.y, true)}
           </li>
         ))}
+        {bands.map((b) => (
+          <li><svg width="26" height="10" aria-hidden="true"><rect width="26" height="10" class="band" /></svg>{b.label}</li>
+        ))}
+        {dots.map((d) => (
+          <li>
+            <svg width="10" height="10" aria-hidden="true"><circle cx="5" cy="5" r="3.5" stroke={d.color} class="ring" /></svg>
+            {d.label} {yFormat(d.y, true)}
+          </li>
+        ))}
         {hover !== null && <li class="muted">at {xFormat(drawn.length ? nearest(drawn[0].points)[0] : hover)}</li>}
       </ul>
       <svg width={width} height={height} role="img" aria-label={title}
         onMouseMove={follow} onMouseLeave={() => setHover(null)}>
+        {bands.map((b) => (
+          <rect x={x(b.from)} width={Math.max(1, x(b.to) - x(b.from))} y={kMargin.top}
+            height={height - kMargin.bottom - kMargin.top} class="band" />
+        ))}
         <Axes {...{ x, y, width, height, xLabel, yLabel, xFormat, yFormat }} />
         {rules.map((r) => (
           <line x1={kMargin.left} x2={width - kMargin.right} y1={y(r.y)} y2={y(r.y)}
@@ -105,6 +121,7 @@ export function LineChart({
           <path d={path(s.points)} fill="none" stroke={s.color} stroke-width="2.2"
             stroke-linejoin="round" stroke-dasharray={s.dash} />
         ))}
+        {dots.map((d) => <circle cx={x(d.x)} cy={y(d.y)} r="4.5" stroke={d.color} class="ring" />)}
         {hover !== null && (
           <>
             <line x1={x(hover)} x2={x(hover)} y1={kMargin.top} y2={height - kMargin.bottom} class="cross" />
@@ -114,6 +131,45 @@ export function LineChart({
             })}
           </>
         )}
+      </svg>
+    </figure>
+  );
+}
+
+/**
+ * groups: {name, color, shape, points: [{x, y, label, href}…]}, shape one of circle, square, triangle,
+ * diamond, so that groups can be told apart without colour; lines at x and y, each with a label.
+ */
+export function ScatterChart({ groups, xLine, yLine, xLabel, yLabel, format = String, height = 340, title }) {
+  const [ref, width] = useWidth();
+  const points = groups.flatMap((g) => g.points);
+  const range = (of, line, pixels) => scaleLinear(extent([...points.map(of), line.at]), pixels).nice(5);
+  const x = range((p) => p.x, xLine, [kMargin.left, width - kMargin.right]);
+  const y = range((p) => p.y, yLine, [height - kMargin.bottom, kMargin.top]);
+  const marker = (shape) => symbol(kShapes[shape], 46)();
+  return (
+    <figure class="chart" ref={ref}>
+      <ul class="legend">
+        {groups.filter((g) => g.points.length).map((g) => (
+          <li>
+            <svg width="12" height="12" aria-hidden="true"><path transform="translate(6,6)" d={marker(g.shape)} fill={g.color} /></svg>
+            {g.name}
+          </li>
+        ))}
+      </ul>
+      <svg width={width} height={height} role="img" aria-label={title}>
+        <Axes {...{ x, y, width, height, xLabel, yLabel, xFormat: format, yFormat: format }} />
+        <line x1={x(xLine.at)} x2={x(xLine.at)} y1={kMargin.top} y2={height - kMargin.bottom} class="mark-line" />
+        <line x1={kMargin.left} x2={width - kMargin.right} y1={y(yLine.at)} y2={y(yLine.at)} class="mark-line" />
+        {groups.map((g) => g.points.map((p) => (
+          <a href={p.href} tabindex="-1" aria-label={p.label}>
+            <path transform={`translate(${x(p.x)},${y(p.y)})`} d={marker(g.shape)} fill={g.color} class="point">
+              <title>{p.label}</title>
+            </path>
+          </a>
+        )))}
+        <text x={x(xLine.at) - 6} y={kMargin.top + 10} text-anchor="end" class="mark-label">{xLine.label}</text>
+        <text x={kMargin.left + 6} y={y(yLine.at) - 6} class="mark-label">{yLine.label}</text>
       </svg>
     </figure>
   );

@@ -19,6 +19,13 @@ export const fixed = (x, digits = 2) => (given(x) ? minus(x.toFixed(digits)) : '
 
 export const percent = (x, digits = 1) => (given(x) ? minus(`${(100 * x).toFixed(digits)}%`) : '–');
 
+/** Share and interval of a cross-fitted count {measurable, matched, low, high}: "19.6% (17.0–22.4)". */
+export function shareInterval(fit) {
+  if (!fit) return '–';
+  const share = (n) => (given(n) ? (100 * n / Math.max(1, fit.measurable)).toFixed(1) : '–');
+  return `${given(fit.matched) ? percent(fit.matched / Math.max(1, fit.measurable)) : '–'} (${share(fit.low)}–${share(fit.high)})`;
+}
+
 export function density(x) {
   if (!x) return '0';
   return x >= 0.001 ? percent(x, x >= 0.1 ? 0 : 2) : x.toExponential(1).replace('e-', '×10⁻').replace(

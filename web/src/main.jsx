@@ -5,6 +5,7 @@ import { useChunks } from './payload.js';
 import { href, useRoute } from './router.js';
 import { Autoencoders } from './pages/autoencoders.jsx';
 import { Cases } from './pages/cases.jsx';
+import { Causal } from './pages/causal.jsx';
 import { Feature } from './pages/feature.jsx';
 import { Features } from './pages/features.jsx';
 import { Merge } from './pages/merge.jsx';
@@ -13,11 +14,12 @@ import { Training } from './pages/training.jsx';
 
 const kPages = {
   overview: { title: 'Overview', view: Overview },
-  merge: { title: 'Merge', view: Merge, when: (o) => o.sweeps.length },
+  merge: { title: 'Merge', view: Merge, when: (o) => o.sweeps.length || o.comparisons.length },
   training: { title: 'Training', view: Training, when: (o) => o.models.some((m) => m.training || m.evaluation) },
   autoencoders: { title: 'Autoencoders', view: Autoencoders, when: (o) => o.models.some((m) => m.autoencoder) },
   features: { title: 'Features', view: Features, when: (o) => o.models.some((m) => m.index !== null) },
   cases: { title: 'Case studies', view: Cases, when: (o) => o.cases.length },
+  causal: { title: 'Causal check', view: Causal, when: (o) => o.causal.length },
 };
 const kHidden = { feature: { title: 'Feature', view: Feature, under: 'features' } };
 

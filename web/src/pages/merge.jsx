@@ -1,5 +1,23 @@
 import { LineChart } from '../chart.jsx';
-import { color, fixed, percent } from '../format.js';
+import { color, count, fixed, percent } from '../format.js';
+import { Methods } from '../merge_methods.jsx';
+
+/** How sure the balance point is, in words. */
+function BalanceInterval({ interval }) {
+  if (!interval) return null;
+  const odd = [[interval.no_crossing, 'no'], [interval.several_crossings, 'more than one']]
+    .filter(([share]) => share > 0);
+  return (
+    <p>
+      With other documents the balance point would be between{' '}
+      <b>{fixed(interval.low, 3)}</b> and <b>{fixed(interval.high, 3)}</b> ({percent(interval.level, 0)} interval over{' '}
+      {count(interval.resamples)} resamples of {count(interval.documents_a)} and {count(interval.documents_b)} documents)
+      {odd.length ? `; ${odd.map(([share, what]) => `in ${percent(share)} of them the curves have ${what} crossing`).join(', ')}` : ''}.
+    </p>
+  );
+}
+
+const bounded = (interval) => interval && Number.isFinite(interval.low) && Number.isFinite(interval.high);
 
 function Sweep({ sweep, models }) {
   const tint = (name, fallback) => {
@@ -28,6 +46,8 @@ function Sweep({ sweep, models }) {
           { y: baselines.base.accuracy_a, label: `${base}, ${a}'s text`, color: tint(a, 1) },
           { y: baselines.base.accuracy_b, label: `${base}, ${b}'s text`, color: tint(b, 2) },
         ] : []}
+        bands={bounded(balance.interval) ? [{ from: balance.interval.low, to: balance.interval.high,
+          label: `${percent(balance.interval.level, 0)} interval of the balance point` }] : []}
         marks={[{ x: chosen, label: `balance t = ${fixed(chosen, 3)}` }]}
         xLabel={`t (0 is ${a}, 1 is ${b})`} yLabel="next-token accuracy"
         xFormat={(v) => fixed(v, 2)} yFormat={(v, fine) => percent(v, fine ? 2 : 0)}
@@ -56,6 +76,7 @@ function Sweep({ sweep, models }) {
         choice, the two accuracies are {percent(balance.other_half?.accuracy_a, 2)} and{' '}
         {percent(balance.other_half?.accuracy_b, 2)}: {percent(Math.abs(balance.difference_other_half), 2)} apart.
       </p>
+      <BalanceInterval interval={balance.interval} />
       {sweep.branches && (
         <p class="muted">
           Tensors by branch of the formula:{' '}
@@ -71,6 +92,9 @@ export function Merge({ overview }) {
     <>
       <h1>Merging</h1>
       {overview.sweeps.map((sweep) => <Sweep sweep={sweep} models={overview.models} />)}
+      {overview.comparisons.map((comparison) => (
+        <Methods comparison={comparison} sweep={overview.sweeps.find((s) => s.name === comparison.model)} />
+      ))}
     </>
   );
 }

@@ -1,8 +1,10 @@
 import { useState } from 'preact/hooks';
 import { Family } from '../family.jsx';
-import { count, fixed, percent } from '../format.js';
+import { count, fixed, percent, shareInterval } from '../format.js';
+import { Controls, Nulls } from '../nulls.jsx';
 import { featureHref, href, modelHref } from '../router.js';
 import { Flow } from '../sankey.jsx';
+import { CeilingsAndVerdicts, ShareCurves } from '../verdicts.jsx';
 import { Scores } from './training.jsx';
 
 const list = (names, word = 'and') => (names.length < 2 ? names.join('')
@@ -33,13 +35,6 @@ function Sentences({ flow }) {
   );
 }
 
-/** Share and interval of a cross-fitted count: "19.6% (17.0–22.4)". */
-function interval(fit) {
-  if (!fit) return '–';
-  const share = (n) => (100 * n / Math.max(1, fit.measurable)).toFixed(1);
-  return `${share(fit.matched)}% (${share(fit.low)}–${share(fit.high)})`;
-}
-
 function CrossFits({ edges }) {
   if (!edges.some((e) => e.cross_fit)) return null;
   return (
@@ -56,7 +51,7 @@ function CrossFits({ edges }) {
             {edges.map((e) => (
               <tr>
                 <th scope="row">{e.parent} → {e.child}</th>
-                <td>{interval(e.cross_fit?.a)}</td><td>{interval(e.cross_fit?.b)}</td>
+                <td>{shareInterval(e.cross_fit?.a)}</td><td>{shareInterval(e.cross_fit?.b)}</td>
               </tr>
             ))}
           </tbody>
@@ -139,7 +134,11 @@ export function Overview({ overview }) {
             in at least {count(flow.min_documents)} documents of that text; rarer ones are counted apart.
             {' '}One-to-one pairs are a maximum-weight matching.
           </p>
+          <Controls edges={flow.controls} />
           <CrossFits edges={flow.family} />
+          <CeilingsAndVerdicts edges={flow.family} />
+          <Nulls edges={flow.family} />
+          <ShareCurves models={models} edges={flow.family} threshold={flow.threshold} />
           <Chains flow={flow} />
           <Thresholds edges={flow.family} />
           {flow.intersection.length > 0 && (

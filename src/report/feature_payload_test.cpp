@@ -1,0 +1,216 @@
+#include "report/feature_payload.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "report/payload.hpp"
+#include "report/synthetic_study.hpp"
+
+namespace featflow {
+namespace {
+
+using namespace synthetic;  // NOLINT(google-build-using-namespace): the family of these tests
+
+/// Activations [n] of one feature, dense.
+std::vector<double> dense(const FeatureActivations& activations, int64_t feature) {
+  const SparseRows& rows = activations.rows;
+  std::vector<double> column(static_cast<size_t>(rows.rows()));
+  size_t row = 0;
+  for (size_t i = 0; i < rows.features.size(); ++i) {
+    while (static_cast<int64_t>(i) >= rows.row_offsets[row + 1]) ++row;
+    if (rows.features[i] == feature) column[row] = rows.values[i];
+  }
+  return column;
+}
+
+double dense_pearson(const std::vector<double>& a, const std::vector<double>& b) {
+  const auto n = static_cast<double>(a.size());
+  double mean_a = 0, mean_b = 0, ab = 0, aa = 0, bb = 0;
+  for (size_t i = 0; i < a.size(); ++i) mean_a += a[i] / n, mean_b += b[i] / n;
+  for (size_t i = 0; i < a.size(); ++i) {
+    ab += (a[i] - mean_a) * (b[i] - mean_b);
+    aa += (a[i] - mean_a) * (a[i] - mean_a);
+    bb += (b[i] - mean_b) * (b[i] - mean_b);
+  }
+  return ab / std::sqrt(aa * bb);
+}
+
+TEST(ReportFeatures, TheVocabularySpellsEveryTokenOfTheText) {
+  const Json vocabulary = report().chunk(overview().at("vocabulary").get<int64_t>());
+  ASSERT_EQ(std::ssize(vocabulary), study().tokenizer().vocab_size());
+  for (size_t id = 0; id < vocabulary.size(); ++id) {
+    EXPECT_EQ(vocabulary.at(id).get<std::string>(),
+              study().tokenizer().token_text(static_cast<int32_t>(id)));
+  }
+}
+
+TEST(ReportFeatures, TheIndexHasEveryFeature) {
+  for (size_t m = 0; m < 4; ++m) {
+    const Json& model = overview().at("models").at(m);
+    EXPECT_EQ(model.at("feature_count"), kFeatures);
+    const Json index = report().chunk(model.at("index").get<int64_t>());
+    for (const char* key : {"density", "max", "documents", "tokens"}) {
+      EXPECT_EQ(std::ssize(index.at(key)), kFeatures) << key;
+    }
+    int64_t listed = 0;
+    for (const Json& chunk : model.at("features")) listed += std::ssize(report().chunk(chunk));
+    EXPECT_EQ(listed, kFeatures);
+    const auto n = static_cast<double>(study().activations(m).rows.rows());
+    for (const int64_t j : {int64_t{0}, int64_t{17}, int64_t{255}, int64_t{256}, kFeatures - 1}) {
+      const std::vector<double> column = dense(study().activations(m), j);
+      double active = 0, maximum = 0;
+      for (const double value : column) active += value > 0, maximum = std::max(maximum, value);
+      const auto at = static_cast<size_t>(j);
+      EXPECT_NEAR(index.at("density").at(at).get<double>(), active / n, 0.005 * active / n);
+      EXPECT_NEAR(index.at("max").at(at).get<double>(), maximum, 1e-3 * maximum);
+    }
+  }
+}
+
+TEST(ReportFeatures, ExamplesAreTheStrongestAndShowTheirText) {
+  const TokenShard& text = study().text();
+  for (const auto& [m, j] : std::vector<std::pair<size_t, int64_t>>{{0, 3}, {1, 270}, {3, 256}}) {
+    const FeatureActivations& activations = study().activations(m);
+    const std::vector<double> column = dense(activations, j);
+    const Json page = feature_page(m, j);
+    const double maximum = *std::max_element(column.begin(), column.end());
+    ASSERT_EQ(std::ssize(page.at("examples")), study().inputs.budget.examples);
+
+    // The strongest value of each document, strongest first.
+    std::map<int32_t, double> best;
+    for (size_t row = 0; row < column.size(); ++row) {
+      best[activations.documents[row]] = std::max(best[activations.documents[row]], column[row]);
+    }
+    std::vector<double> expected;
+    for (const auto& [document, value] : best) expected.push_back(value);
+    std::sort(expected.rbegin(), expected.rend());
+
+    for (size_t e = 0; e < page.at("examples").size(); ++e) {
+      const Json& example = page.at("examples").at(e);
+      EXPECT_NEAR(example.at(3).get<double>(), expected[e], 1e-3 * maximum);
+      const auto document = example.at(1).get<int32_t>();
+      EXPECT_EQ(example.at(0).get<int>(), document % 2);  // as the family deals out its corpora
+      const auto peak = example.at(2).get<int64_t>();
+      const auto ids = example.at(4).get<std::vector<int32_t>>();
+      const auto pairs = example.at(5).get<std::vector<int64_t>>();
+      std::map<int64_t, int64_t> levels;
+      for (size_t i = 0; i < pairs.size(); i += 2) levels[pairs[i]] = pairs[i + 1];
+      EXPECT_NEAR(static_cast<double>(levels.at(peak)), 255 * expected[e] / maximum, 0.6);
+
+      // Some place in the document has this text with these activations.
+      bool found = false;
+      for (size_t row = 0; row < column.size() && !found; ++row) {
+        if (activations.documents[row] != document || std::abs(column[row] - expected[e]) > 1e-6) {
+          continue;
+        }
+        const int64_t begin = activations.token_positions[row] - peak;
+        found = begin >= 0;
+        for (size_t i = 0; i < ids.size() && found; ++i) {
+          const int64_t position = begin + static_cast<int64_t>(i);
+          found = position < text.size() && text.tokens[static_cast<size_t>(position)] == ids[i];
+          const auto& positions = activations.token_positions;
+          const auto at = std::lower_bound(positions.begin(), positions.end(), position);
+          const bool encoded = at != positions.end() && *at == position;
+          const double value = encoded ? column[static_cast<size_t>(at - positions.begin())] : 0;
+          const auto level = levels.find(static_cast<int64_t>(i));
+          found = found && (value > 0) == (level != levels.end()) &&
+                  (value == 0 ||
+                   std::abs(static_cast<double>(level->second) - 255 * value / maximum) <= 1.0);
+        }
+      }
+      EXPECT_TRUE(found) << "model " << m << " feature " << j << " example " << e;
+    }
+  }
+}
+
+TEST(ReportFeatures, MatchesAreTheBestPearsonCorrelations) {
+  const int64_t j = 192;  // its pattern is in every model
+  const std::vector<double> column = dense(study().activations(0), j);
+  const Json matches = feature_page(0, j).at("matches");
+  ASSERT_EQ(matches.size(), 3U);
+  for (const Json& entry : matches) {
+    const auto other = entry.at(0).get<size_t>();
+    double best = -1;
+    int64_t partner = -1;
+    for (int64_t k = 0; k < kFeatures - 5; ++k) {
+      const double r = dense_pearson(column, dense(study().activations(other), k));
+      if (r > best) best = r, partner = k;
+    }
+    EXPECT_EQ(entry.at(1).at(0).at(0), partner);
+    EXPECT_NEAR(entry.at(1).at(0).at(1).get<double>(), best, 1e-3);
+  }
+}
+
+TEST(ReportFeatures, TokensAreByShareOfActivationWithTheirRatio) {
+  const FeatureActivations& activations = study().activations(2);
+  const std::vector<double> column = dense(activations, 40);
+  std::map<int32_t, double> mass, rows;
+  double all = 0;
+  for (size_t row = 0; row < column.size(); ++row) {
+    const int32_t id = study().text().tokens[static_cast<size_t>(activations.token_positions[row])];
+    mass[id] += column[row];
+    all += column[row];
+    ++rows[id];
+  }
+  const Json tokens = feature_page(2, 40).at("tokens");
+  ASSERT_GT(tokens.size(), 1U);
+  double before = 1;
+  for (const Json& entry : tokens) {
+    const auto id = entry.at(0).get<int32_t>();
+    const double share = mass[id] / all;
+    EXPECT_NEAR(entry.at(1).get<double>(), share, 1e-3);
+    EXPECT_NEAR(entry.at(2).get<double>(),
+                std::log2(share * static_cast<double>(column.size()) / rows[id]), 2e-3);
+    EXPECT_LE(share, before);
+    before = share;
+  }
+  for (const auto& [id, value] : mass) {
+    if (value / all > before + 1e-9) {
+      EXPECT_TRUE(std::any_of(tokens.begin(), tokens.end(),
+                              [&](const Json& entry) { return entry.at(0) == id; }));
+    }
+  }
+}
+
+TEST(ReportFeatures, ClassesOnEdgesAreThoseOfTheFlow) {
+  for (const EdgeFlow& edge : study().flow().family) {
+    EXPECT_GT(edge.persisting_parents.size(), 10U);  // the family is not trivial
+    EXPECT_GT(edge.disappearing.size(), 10U);
+    for (const bool parent : {true, false}) {
+      std::string expected(static_cast<size_t>(kFeatures), '?');
+      const auto mark = [&](const std::vector<int32_t>& features, char letter) {
+        for (const int32_t j : features) expected[static_cast<size_t>(j)] = letter;
+      };
+      mark(parent ? edge.persisting_parents : edge.persisting_children, 'p');
+      mark(parent ? edge.disappearing : edge.emerging, parent ? 'd' : 'e');
+      mark(parent ? edge.unmeasurable_parents : edge.unmeasurable_children, 'u');
+      mark(parent ? edge.silent_parents : edge.silent_children, 'x');
+      const Json index = index_of(parent ? edge.parent : edge.child);
+      int listed = 0;
+      for (const Json& own : index.at("edges")) {
+        if (own.at("parent") != edge.parent || own.at("child") != edge.child) continue;
+        EXPECT_EQ(own.at("classes"), expected);
+        ++listed;
+      }
+      EXPECT_EQ(listed, 1);
+      // Measurable on an edge and in the index is the same thing: both are of all rows.
+      const auto measurable = index.at("measurable").get<std::string>();
+      for (size_t j = 0; j < measurable.size(); ++j) {
+        EXPECT_EQ(measurable[j] == '1', std::string("pde").find(expected[j]) != std::string::npos);
+      }
+    }
+  }
+}
+
+TEST(ReportFeatures, SilentFeaturesHaveAPageOfNothing) {
+  const Json page = feature_page(1, kFeatures - 1);
+  EXPECT_EQ(page.at("active"), 0);
+  for (const char* key : {"histogram", "corpora", "tokens", "examples", "matches"}) {
+    EXPECT_TRUE(page.at(key).empty()) << key;
+  }
+}
+
+}  // namespace
+}  // namespace featflow
