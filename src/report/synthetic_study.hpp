@@ -22,6 +22,7 @@
 #include "matching/significance.hpp"
 #include "merging/sweep.hpp"
 #include "report/decoded_page.hpp"
+#include "report/payload.hpp"
 #include "report/report.hpp"
 #include "storage/files.hpp"
 #include "tokens/token_shard.hpp"
