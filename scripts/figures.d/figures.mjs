@@ -52,13 +52,9 @@ function mergeCurve(name, sweep) {
     `Accuracy on the texts of ${a} and ${b} for every t; the balance point lies at t = ${balance.t.toFixed(3)}.`, parts);
 }
 
-/**
- * The ceiling of one end of an edge at τ as a share, or null: `ceiling` is {"parent": share, "child":
- * share}, or the verdict on the edge, which has it at every threshold.
- */
-function ceilingOf({ ceiling }, side, threshold) {
-  const found = ceiling?.[side] ?? ceiling?.[`${side}_features`]?.thresholds?.find((t) => t.threshold === threshold)?.ceiling;
-  return typeof found === 'number' ? found : null;
+/** The ceiling of one end of an edge at τ as a share; null if the study has not measured it. */
+function ceilingOf({ verdict }, side, threshold) {
+  return verdict?.[`${side}_features`].thresholds.find((t) => t.threshold === threshold)?.ceiling ?? null;
 }
 
 /** Persisting, disappearing and emerging features of every edge at τ, as shares of the measurable. */
