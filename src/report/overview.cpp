@@ -101,16 +101,14 @@ Json comparison_summary(const ReportComparison& comparison) {
   Json summary = read_stage_json(comparison.file);
   try {
     for (const char* key : {"model", "parents", "threshold", "tokens"}) summary.at(key);
-    for (const char* list : {"methods", "baselines"}) {
-      for (const Json& entry : summary.at(list)) {
-        entry.at("accuracy");
-        for (const Json& parent : summary.at("parents")) {
-          entry.at("retained").at(parent.get<std::string>()).at("retained");
-        }
+    for (const Json& method : summary.at("methods")) {
+      for (const char* key : {"name", "method", "own", "t", "balance", "accuracy"}) method.at(key);
+      for (const Json& parent : summary.at("parents")) {
+        method.at("retained").at(parent.get<std::string>()).at("share");
       }
     }
-    for (const Json& method : summary.at("methods")) {
-      for (const char* key : {"name", "method", "own", "t", "balance"}) method.at(key);
+    for (const Json& baseline : summary.at("baselines")) {  // a parent is not read through itself
+      for (const char* key : {"name", "accuracy", "retained"}) baseline.at(key);
     }
   } catch (const Json::exception& reason) {
     malformed(comparison.file, reason);

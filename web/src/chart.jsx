@@ -169,7 +169,7 @@ export function ScatterChart({ groups, xLine, yLine, xLabel, yLabel, format = St
           </a>
         )))}
         <text x={x(xLine.at) - 6} y={kMargin.top + 10} text-anchor="end" class="mark-label">{xLine.label}</text>
-        <text x={kMargin.left + 6} y={y(yLine.at) - 6} class="mark-label">{yLine.label}</text>
+        <text x={kMargin.left + 6} y={y(yLine.at) + (y(yLine.at) < kMargin.top + 20 ? 16 : -6)} class="mark-label">{yLine.label}</text>
       </svg>
     </figure>
   );

@@ -22,8 +22,8 @@ export const percent = (x, digits = 1) => (given(x) ? minus(`${(100 * x).toFixed
 /** Share and interval of a cross-fitted count {measurable, matched, low, high}: "19.6% (17.0–22.4)". */
 export function shareInterval(fit) {
   if (!fit) return '–';
-  const share = (n) => (given(n) ? (100 * n / Math.max(1, fit.measurable)).toFixed(1) : '–');
-  return `${given(fit.matched) ? percent(fit.matched / Math.max(1, fit.measurable)) : '–'} (${share(fit.low)}–${share(fit.high)})`;
+  const share = (n) => (100 * n / Math.max(1, fit.measurable)).toFixed(1);
+  return `${share(fit.matched)}% (${share(fit.low)}–${share(fit.high)})`;
 }
 
 export function density(x) {

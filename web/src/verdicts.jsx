@@ -3,15 +3,16 @@
 import { LineChart } from './chart.jsx';
 import { color, count, fixed, percent, shareInterval } from './format.js';
 
-/** A share with its parts under it: {matched, of}. */
+/** The cross-fitted share, if there is one, above that on all rows, {matched, of}. */
 function Share({ fit, raw }) {
-  const share = raw && percent(raw.matched / raw.of);
-  if (!fit) return <>{share ?? '–'}<div class="muted">{raw ? `${count(raw.matched)} of ${count(raw.of)}` : ''}</div></>;
-  return <>{shareInterval(fit)}<div class="muted">{share ? `${share} on all rows` : ''}</div></>;
+  const all = raw && raw.of > 0 && `${count(raw.matched)} of ${count(raw.of)}`;
+  if (!fit) return all ? <>{percent(raw.matched / raw.of)}<div class="muted">{all}</div></> : '–';
+  return <>{shareInterval(fit)}{all && <div class="muted">all rows: {all}</div>}</>;
 }
 
-const conditional = (fit) => fit && { measurable: 1, matched: fit.found_again > 0 ? fit.both / fit.found_again : null,
-  low: fit.low, high: fit.high };
+/** Of the features found again; unknown, and so is its interval, where none is. */
+const conditional = (fit) => (fit && fit.found_again > 0
+  ? { measurable: 1, matched: fit.both / fit.found_again, low: fit.low, high: fit.high } : null);
 
 /** Both ends of an edge, in rows under the edge's name. */
 const ends = (e) => [
@@ -33,7 +34,7 @@ function Ceilings({ edges }) {
       <div class="scroll">
         <table>
           <caption>
-            Cross-fitted shares with their 95% intervals over documents; below them the share on all rows.
+            Cross-fitted shares with their 95% intervals over documents; below them the counts on all rows.
           </caption>
           <thead>
             <tr>
@@ -150,9 +151,9 @@ function Curve({ edge: e, threshold, colors }) {
         title={`Share of matched features against the threshold, ${e.parent} → ${e.child}; the tables hold the numbers`}
         series={[
           { name: `of ${e.parent}`, color: colors(e.parent), points: share('parent') },
-          { name: 'its ceiling', color: colors(e.parent), dash: '5 4', points: ceiling('parent') },
+          { name: `ceiling of ${e.parent}`, color: colors(e.parent), dash: '5 4', points: ceiling('parent') },
           { name: `of ${e.child}`, color: colors(e.child), points: share('child') },
-          { name: 'its ceiling', color: colors(e.child), dash: '5 4', points: ceiling('child') },
+          { name: `ceiling of ${e.child}`, color: colors(e.child), dash: '5 4', points: ceiling('child') },
         ]}
         dots={level ? [{ x: threshold, y: level[1], label: `${level[0]} (of ${e.parent})`, color: colors(e.parent) }] : []}
         marks={[{ x: threshold, label: `τ = ${fixed(threshold, 2)}` }]}
