@@ -2,7 +2,8 @@
 # targets) take that half of it, with its unit tests.
 if(TARGET featflow_report)
   set(study ${CMAKE_SOURCE_DIR}/src/study)
-  add_library(featflow_study_files STATIC ${study}/study_file.cpp ${study}/stage_graph.cpp)
+  add_library(featflow_study_files STATIC
+              ${study}/settings.cpp ${study}/study_file.cpp ${study}/stage_graph.cpp)
   target_include_directories(featflow_study_files PUBLIC ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(featflow_study_files
     PUBLIC featflow_report featflow_merging

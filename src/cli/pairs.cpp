@@ -40,14 +40,9 @@ fs::path stage_folder(const std::string& run, const std::string& id) {
 // (parent, child) of the edges asked for, or of all.
 std::vector<std::pair<std::string, std::string>> chosen_edges(
     const Study& study, const std::vector<std::string>& asked) {
-  std::vector<std::pair<std::string, std::string>> all;
+  const std::vector<std::pair<std::string, std::string>> all = study.edges();
   std::vector<std::string> names;
-  for (const ModelSettings& model : study.models) {
-    for (const std::string& parent : model.parents()) {
-      all.emplace_back(parent, model.name);
-      names.push_back(parent + "--" + model.name);
-    }
-  }
+  for (const auto& [parent, child] : all) names.push_back(edge_name(parent, child));
   if (all.empty())
     throw Error(fmt::format("study {} has no edges: no model has a parent", study.name));
   if (asked.empty()) return all;

@@ -234,9 +234,7 @@ void add_edge(const Study& study, const std::string& parent, const std::string& 
 // Definitions 18, for every edge of the family.
 void add_causal_stages(const Study& study, StageGraph& graph) {
   if (study.controls.causal_features == 0) return;
-  for (const ModelSettings& child : study.models) {
-    for (const std::string& parent : child.parents()) add_edge(study, parent, child.name, graph);
-  }
+  for (const auto& [parent, child] : study.edges()) add_edge(study, parent, child, graph);
 }
 
 }  // namespace featflow

@@ -1,14 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <set>
-
 #include "core/error.hpp"
-#include "storage/files.hpp"
 #include "study/canonical.hpp"
 #include "study/settings.hpp"
-#include "study/stages.hpp"
+#include "study/test_family.hpp"
 
 namespace featflow {
 namespace {
@@ -16,47 +12,6 @@ namespace {
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-constexpr const char* kFamily = R"(
-name = "tiny"
-seed = 7
-
-[corpus.english]
-sources = ["english/*.jsonl"]
-[corpus.lua]
-sources = ["lua/*.jsonl"]
-[corpus.stories]
-sources = ["stories/*.jsonl"]
-
-[tokenizer]
-vocab_size = 512
-
-[architecture]
-hidden_size = 32
-intermediate_size = 64
-num_attention_heads = 4
-num_key_value_heads = 2
-
-[training]
-tokens = 1_000
-learning_rate = 1e-3
-
-[model.Merged]
-merge = { method = "slerp", parents = ["Lua", "Stories"], t = "balance" }
-[model.Base]
-corpora = { english = 0.5, lua = 0.5 }
-[model.Lua]
-parent = "Base"
-corpora = { lua = 1.0 }
-[model.Lua.training]
-learning_rate = 2e-5
-[model.Stories]
-parent = "Base"
-corpora = { stories = 1 }
-
-[autoencoder]
-expansion = 4
-)";
 
 Study parse(const std::string& text, const std::vector<std::string>& overrides = {}) {
   return parse_study(text, "study.toml", "/base", overrides);
@@ -70,12 +25,6 @@ std::string error_of(const std::string& text, const std::vector<std::string>& ov
     return error.what();
   }
   return "no error";
-}
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const size_t at = text.find(from);
-  EXPECT_NE(at, std::string::npos) << from;
-  return text.replace(at, from.size(), to);
 }
 
 TEST(StudyFile, ReadsAFamilyOfAnyShape) {
@@ -210,17 +159,6 @@ TEST(StudyFile, MergesToCompare) {
   EXPECT_EQ(read.retained_tokens, 1000);
   EXPECT_FALSE(read.balanced());
 
-  // Models of their own beside the merged one, whose own method is not repeated.
-  const Study study = parse(merge("t = 0.5, scale = 3, compare = [\"ties\", \"slerp\", \"ties\"]"));
-  const std::vector<ModelSettings> others = compared_merges(study.model("Merged"));
-  ASSERT_EQ(others.size(), 1);
-  EXPECT_EQ(others[0].name, "Merged+ties");
-  EXPECT_EQ(others[0].merge.method, "ties");
-  EXPECT_TRUE(others[0].merge.balanced());
-  EXPECT_EQ(others[0].merge.density, 0.5);
-  EXPECT_LT(others[0].merge.scale, 0);  // its default
-  EXPECT_EQ(study.models.size(), 4);
-
   EXPECT_THAT(error_of(merge("compare = [\"linear\", \"tis\"]")),
               AllOf(HasSubstr("study.toml:26: model.Merged.merge.compare: 'tis'"),
                     HasSubstr("did you mean \"ties\"")));
@@ -231,44 +169,6 @@ TEST(StudyFile, MergesToCompare) {
               AllOf(HasSubstr("model.Merged.merge.balance: 'gian'"), HasSubstr("\"gain\"")));
   EXPECT_THAT(error_of(merge("t = 0.5, balance = \"gain\"")), HasSubstr("beside t = 0.5"));
   EXPECT_THAT(error_of(merge("comparison = []")), HasSubstr("'model.Merged.merge.compare"));
-}
-
-TEST(Stages, MergesToCompareAreNoPartOfTheFamily) {
-  std::string text = replaced(kFamily, "t = \"balance\"", "compare = [\"ties\"]");
-  const auto folder = std::filesystem::path(testing::TempDir()) / "merges_to_compare";
-  for (const char* corpus : {"english", "lua", "stories"}) {
-    create_folder(folder / corpus);
-    write_file_atomic(folder / corpus / "text.jsonl", "{\"text\": \"a\"}\n");
-  }
-  const auto stages_of = [&](const std::string& toml) {
-    std::set<std::string> ids;
-    const Study study = parse_study(toml, "study.toml", folder);
-    const StageGraph graph = build_stages(study);
-    for (const Stage& stage : graph.stages()) ids.insert(stage.id());
-    return ids;
-  };
-  std::set<std::string> ids = stages_of(text);
-  for (const char* added :
-       {"sweep/Merged+ties", "model/Merged+ties", "evaluation/Merged+ties", "retained/Merged"}) {
-    EXPECT_EQ(ids.erase(added), 1) << added;
-  }
-  EXPECT_EQ(ids, stages_of(kFamily));
-
-  // Methods and rules that need a common base.
-  const auto refusal = [&](const std::string& keys) -> std::string {
-    try {
-      stages_of(replaced(replaced(kFamily, "parent = \"Base\"\ncorpora = { lua", "corpora = { lua"),
-                         "t = \"balance\"", keys));
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "no error";
-  };
-  EXPECT_THAT(refusal("compare = [\"ties\"]"),
-              AllOf(HasSubstr("Merged+ties: ties adds"), HasSubstr("common base")));
-  EXPECT_THAT(refusal("balance = \"gain\""),
-              AllOf(HasSubstr("balance = \"gain\" measures"), HasSubstr("common base")));
-  EXPECT_EQ(refusal("compare = [\"linear\"]"), "no error");
 }
 
 TEST(StudyFile, CanonicalConfigIgnoresWhatHasNoInfluence) {

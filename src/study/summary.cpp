@@ -314,24 +314,21 @@ class Summary {
   void causal_checks() {
     if (study_.controls.causal_features == 0) return;
     line("");
-    for (const ModelSettings& child : study_.models) {
-      for (const std::string& parent : child.parents()) {
-        const fs::path file = run_ / "causal" / (parent + "--" + child.name) / "causal.json";
-        if (!fs::exists(file)) continue;
-        const json check = read_json(file);
-        int64_t matched = 0, flagged = 0;
-        for (const json& of_class : check["classes"]) {
-          matched += of_class["matched"].get<int64_t>();
-          flagged += of_class["flagged"].get<int64_t>();
-        }
-        const json& median = check["classes"]["persisting"]["median_effect_correlation"];
-        line(
-            fmt::format("{} → {}, causal check: median effect correlation of persisting pairs {}, "
-                        "flagged {} of {}",
-                        parent, child.name,
-                        median.is_null() ? "–" : fmt::format("{:.2f}", median.get<double>()),
-                        flagged, matched));
+    for (const auto& [parent, child] : study_.edges()) {
+      const fs::path file = run_ / "causal" / edge_name(parent, child) / "causal.json";
+      if (!fs::exists(file)) continue;
+      const json check = read_json(file);
+      int64_t matched = 0, flagged = 0;
+      for (const json& of_class : check["classes"]) {
+        matched += of_class["matched"].get<int64_t>();
+        flagged += of_class["flagged"].get<int64_t>();
       }
+      const json& median = check["classes"]["persisting"]["median_effect_correlation"];
+      line(fmt::format(
+          "{} → {}, causal check: median effect correlation of persisting pairs {}, "
+          "flagged {} of {}",
+          parent, child, median.is_null() ? "–" : fmt::format("{:.2f}", median.get<double>()),
+          flagged, matched));
     }
   }
 
