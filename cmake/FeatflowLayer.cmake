@@ -1,9 +1,11 @@
-# featflow_layer(name [TORCH] [DEPENDS layer...] [LIBS lib...] [TEST_LIBS lib...])
+# featflow_layer(name [TORCH] [DEPENDS layer...] [LIBS lib...] [TEST_LIBS lib...] [SIMD_TESTS filter])
 #
 # One static library per folder of src/: every *.cpp but *_test.cpp, which make one test program
 # per layer (<name>_test). DEPENDS are public, LIBS private: third-party headers stay in .cpp files.
+# *_simd.cpp are compiled once for each instruction set, each time into the namespace
+# FEATFLOW_INSTRUCTION_SET; the tests of SIMD_TESTS (a GoogleTest filter) are run with each.
 function(featflow_layer name)
-  cmake_parse_arguments(LAYER "TORCH" "" "DEPENDS;LIBS;TEST_LIBS" ${ARGN})
+  cmake_parse_arguments(LAYER "TORCH" "SIMD_TESTS" "DEPENDS;LIBS;TEST_LIBS" ${ARGN})
   if(LAYER_TORCH AND NOT FEATFLOW_TORCH)
     return()
   endif()
@@ -17,6 +19,9 @@ function(featflow_layer name)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  set(simd ${sources})
+  list(FILTER sources EXCLUDE REGEX "_simd\\.cpp$")
+  list(FILTER simd INCLUDE REGEX "_simd\\.cpp$")
 
   if(NOT sources)
     return()
@@ -31,6 +36,20 @@ function(featflow_layer name)
     target_include_directories(${target} SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
   endif()
 
+  if(simd)
+    foreach(set IN LISTS FEATFLOW_INSTRUCTION_SETS)
+      add_library(${target}_${set} OBJECT ${simd})
+      target_include_directories(${target}_${set} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+      target_compile_definitions(${target}_${set} PRIVATE FEATFLOW_INSTRUCTION_SET=${set})
+      # Vectors wider than a register are passed between functions of one file only.
+      target_compile_options(${target}_${set} PRIVATE
+        ${FEATFLOW_OPTIONS_${set}} -fopenmp-simd -Wno-psabi)
+      target_link_libraries(${target}_${set} PRIVATE featflow_flags)
+      target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${set}>)
+      set_property(GLOBAL APPEND PROPERTY FEATFLOW_KERNELS ${target}_${set})
+    endforeach()
+  endif()
+
   if(FEATFLOW_TESTS AND tests)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE ${target} featflow_flags ${LAYER_LIBS} ${LAYER_TEST_LIBS}
@@ -41,5 +60,14 @@ function(featflow_layer name)
     endif()
     add_test(NAME unit.${name} COMMAND ${name}_test)
     set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 300)
+    if(simd)
+      foreach(set IN LISTS FEATFLOW_INSTRUCTION_SETS)
+        add_test(NAME simd.${name}.${set} COMMAND ${name}_test --gtest_filter=${LAYER_SIMD_TESTS})
+        set_tests_properties(simd.${name}.${set} PROPERTIES
+          LABELS unit TIMEOUT 300 ENVIRONMENT FEATFLOW_CPU=${set}
+          # How choose_instruction_set says that this machine cannot.
+          SKIP_REGULAR_EXPRESSION "FEATFLOW_CPU is ${set}, but this processor")
+      endforeach()
+    endif()
   endif()
 endfunction()

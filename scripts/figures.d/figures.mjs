@@ -18,7 +18,7 @@ function range(values, bounds = [-Infinity, Infinity]) {
 /** The paper's Figure 5: accuracy of both texts over t. */
 function mergeCurve(name, sweep) {
   const { a, b, base, curve: points, balance, baselines } = sweep;
-  const interval = balance.interval?.low !== undefined ? balance.interval : null;
+  const interval = typeof balance.interval?.low === 'number' ? balance.interval : null;
   const sides = [{ key: 'a', of: a, tint: color(0) }, { key: 'b', of: b, tint: color(1) }];
   const lines = ['a', 'b', 'base'].filter((who) => baselines[who]);
   const values = [...points, ...lines.map((who) => baselines[who])].flatMap((p) => [p.accuracy_a, p.accuracy_b]);
@@ -52,15 +52,17 @@ function mergeCurve(name, sweep) {
     `Accuracy on the texts of ${a} and ${b} for every t; the balance point lies at t = ${balance.t.toFixed(3)}.`, parts);
 }
 
-/** The ceiling of one end of an edge as a share, if the flow has it: {"parent": share, "child": share}. */
-const ceilingOf = (edge, side) => (typeof edge.ceiling?.[side] === 'number' ? edge.ceiling[side] : null);
+/** The ceiling of one end of an edge at τ as a share; null if the study has not measured it. */
+function ceilingOf({ verdict }, side, threshold) {
+  return verdict?.[`${side}_features`].thresholds.find((t) => t.threshold === threshold)?.ceiling ?? null;
+}
 
 /** Persisting, disappearing and emerging features of every edge at τ, as shares of the measurable. */
 function flowBars(flow) {
   const persisting = color(0), lost = color(1), emerging = '#e69f00';
   const edges = flow.family, names = edges.map(edgeName);
   const left = Math.min(300, 130 + Math.max(...names.map(textWidth)) * 0.62), right = kWidth - 30;
-  const withCeiling = edges.some((e) => ceilingOf(e, 'parent') !== null || ceilingOf(e, 'child') !== null);
+  const withCeiling = edges.some((e) => ['parent', 'child'].some((side) => ceilingOf(e, side, flow.threshold) !== null));
   const withInterval = edges.some((e) => e.cross_fit);
   const key = legend([
     { name: 'persisting', color: persisting, area: true }, { name: 'disappearing', color: lost, area: true },
@@ -95,7 +97,7 @@ function flowBars(flow) {
           for (const end of [low, high]) parts.push(line(end, y + 17, end, y + 24, { stroke, 'stroke-width': width }));
         }
       }
-      const ceiling = ceilingOf(edge, side);
+      const ceiling = ceilingOf(edge, side, flow.threshold);
       if (ceiling !== null) parts.push(line(x(ceiling), y - 3, x(ceiling), y + 21, { 'stroke-width': 2, 'stroke-dasharray': '3 2' }));
       y += 27;
     }
@@ -208,7 +210,7 @@ function training(models) {
     ...corpora.map((name, i) => ({ name: `validation, ${name}`, color: color(i), dash: dash(i) }))], 20, 56, kWidth - 40);
   const top = 46 + key.height;
   const { cells, height } = grid(models.length, { left: 8, top, width: kWidth - 16, height: 250, columns: 2 });
-  const parts = models.flatMap((model, i) => {
+  const panels = models.flatMap((model, i) => {
     const validation = corpora.map((name) => model.validation.filter((v) => v.losses[name]).map((v) => [v.tokens, v.losses[name].loss]));
     const points = [...model.steps, ...validation.flat()], tokens = Math.max(...points.map((q) => q[0]), 1);
     const p = panel({ ...cells[i], title: model.name,
@@ -219,7 +221,7 @@ function training(models) {
         ...(of.length > 1 ? [curve(p, of, { stroke: color(k), 'stroke-dasharray': dash(k) })] : []),
         ...of.map(([x, y]) => `<circle cx="${p.x(x).toFixed(1)}" cy="${p.y(y).toFixed(1)}" r="2.5" fill="${color(k)}"/>`)])];
   });
-  return page(kWidth, top + height + 8, 'Training', 'Training and validation loss of each model against the tokens it has read.', parts);
+  return page(kWidth, top + height + 8, 'Training', 'Training and validation loss of each model against the tokens it has read.', [...key.parts, ...panels]);
 }
 
 function trainedModel(run, name) {

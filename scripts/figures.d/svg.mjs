@@ -59,7 +59,7 @@ export function ticks(low, high, count = 5) {
  * {low, high, label, format, ticks}.
  */
 export function panel({ left, top, width, height, x, y, title }) {
-  const box = { left: left + 56, right: left + width - 16, top: top + (title ? 26 : 8), bottom: top + height - 44 };
+  const box = { left: left + 70, right: left + width - 16, top: top + (title ? 26 : 8), bottom: top + height - 44 };
   const scale = ({ low, high }, from, to) => (v) => from + ((to - from) * (v - low)) / (high - low || 1);
   const px = scale(x, box.left, box.right), py = scale(y, box.bottom, box.top);
   const parts = [];

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "activations/document_blocks.hpp"
+#include "activations/residual_loss.hpp"
 #include "activations/tap_position.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
@@ -68,71 +69,128 @@ struct Changes {
   std::vector<uint8_t> active;  // f_j > 0
 };
 
-// f_j(x) = ReLU(w_j · (x − b_d) + b_j) of each row, zero at BOS.
-std::vector<float> feature_of_rows(const Autoencoder& autoencoder, int32_t feature,
-                                   const TapValues& x, std::span<const int32_t> ids, int32_t bos) {
-  const auto n = static_cast<size_t>(autoencoder.input_size);
-  const float* w = autoencoder.encoder_weight.data() + static_cast<size_t>(feature) * n;
-  std::vector<float> f(ids.size(), 0.0f);
-  for (int64_t r = 0; r < x.rows; ++r) {
-    if (ids[static_cast<size_t>(r)] == bos) continue;
-    const std::span<const float> row = x.row(r);
-    double sum = static_cast<double>(autoencoder.encoder_bias[static_cast<size_t>(feature)]);
-    for (size_t i = 0; i < n; ++i) {
-      sum += static_cast<double>(w[i]) *
-             (static_cast<double>(row[i]) - static_cast<double>(autoencoder.decoder_bias[i]));
-    }
-    f[static_cast<size_t>(r)] = std::max(0.0f, static_cast<float>(sum));
-  }
-  return f;
-}
+// Removes one feature from one batch of blocks. Losses are computed only where they can differ:
+// where the feature is active, and, unless the tap is in the last layer, at every later position of
+// the block, to which attention may carry it.
+class Removal {
+ public:
+  Removal(const CausalModel& side, int32_t feature, const MatchingText& text,
+          std::span<const DocumentBlock> blocks, const CausalConfig& config)
+      : side_(side),
+        feature_(feature),
+        blocks_(blocks),
+        tap_(config.tap),
+        position_(tap_position(side.model->config(), config.tap)),
+        bos_(static_cast<int32_t>(side.model->config().bos_token_id)),
+        time_(config.block_size),
+        ids_(padded_ids(text.tokens, blocks, config.block_size, bos_)),
+        f_(ids_.size()),
+        active_(ids_.size()),
+        wanted_(ids_.size()) {}
 
-// Two passes: one that leaves the tap alone and finds where the feature is active, one without the
-// feature. Losses are computed only where they can differ: where it is active, and, unless the tap
-// is in the last layer, at every later position of the block, which attention may carry it to.
+  void append_to(Changes& changes) {
+    const std::vector<float> change = position_.last_layer ? in_one_pass() : in_two_passes();
+    changes.change.insert(changes.change.end(), change.begin(), change.end());
+    changes.active.insert(changes.active.end(), active_.begin(), active_.end());
+  }
+
+ private:
+  // f_j(x) = ReLU(w_j · (x − b_d) + b_j) of each row, zero at BOS; and which positions to score.
+  void find(const TapValues& x) {
+    const Autoencoder& a = *side_.autoencoder;
+    const auto n = static_cast<size_t>(a.input_size), j = static_cast<size_t>(feature_);
+    for (size_t r = 0; r < ids_.size(); ++r) {
+      if (ids_[r] == bos_) continue;
+      const std::span<const float> row = x.row(static_cast<int64_t>(r));
+      auto sum = static_cast<double>(a.encoder_bias[j]);
+      for (size_t i = 0; i < n; ++i) {
+        sum += static_cast<double>(a.encoder_weight[j * n + i]) *
+               (static_cast<double>(row[i]) - static_cast<double>(a.decoder_bias[i]));
+      }
+      f_[r] = std::max(0.0f, static_cast<float>(sum));
+    }
+    for (size_t b = 0; b < blocks_.size(); ++b) {
+      bool before = false;
+      for (int64_t t = 0; t + 1 < blocks_[b].size; ++t) {
+        const size_t r = b * static_cast<size_t>(time_) + static_cast<size_t>(t);
+        active_[r] = f_[r] > 0;
+        before = before || f_[r] > 0;
+        wanted_[r] = active_[r] != 0 || (before && !position_.last_layer);
+      }
+    }
+  }
+
+  // x ← x − f_j d_j
+  void remove(const TapValues& x) const {
+    const auto n = static_cast<size_t>(side_.autoencoder->input_size);
+    const float* d = side_.autoencoder->decoder_weight.data() + static_cast<size_t>(feature_) * n;
+    for (size_t r = 0; r < f_.size(); ++r) {
+      if (f_[r] == 0) continue;
+      const std::span<float> row = x.row(static_cast<int64_t>(r));
+      for (size_t i = 0; i < n; ++i) row[i] -= f_[r] * d[i];
+    }
+  }
+
+  std::vector<float> in_two_passes() {
+    const Tap find_it{tap_, [&](TapValues x) { find(x); }};
+    const Tap remove_it{tap_, [&](TapValues x) { remove(x); }};
+    const auto count = std::ssize(blocks_);
+    const auto whole = side_.model->loss_at(ids_, count, time_, wanted_, {&find_it, 1});
+    auto change = side_.model->loss_at(ids_, count, time_, wanted_, {&remove_it, 1});
+    for (size_t r = 0; r < change.size(); ++r) change[r] -= whole[r];
+    return change;
+  }
+
+  // Behind the last layer the residual stream is linear in the tap and no position sees another:
+  // without the feature, a row is what it was minus f_j v_j.
+  std::vector<float> in_one_pass() {
+    const auto width = static_cast<size_t>(side_.model->config().hidden_size);
+    const std::vector<float> v =
+        residual_directions(*side_.checkpoint, *side_.autoencoder, tap_, {&feature_, 1});
+    std::vector<size_t> rows;
+    std::vector<int32_t> targets;
+    std::vector<float> whole, without;  // [rows, hidden]
+    const auto collect = [&](const TapValues& x) {
+      for (size_t r = 0; r < wanted_.size(); ++r) {
+        if (wanted_[r] == 0) continue;
+        const std::span<const float> row = x.row(static_cast<int64_t>(r));
+        rows.push_back(r);
+        targets.push_back(ids_[r + 1]);
+        whole.insert(whole.end(), row.begin(), row.end());
+        for (size_t i = 0; i < width; ++i) without.push_back(row[i] - f_[r] * v[i]);
+      }
+    };
+    const Tap taps[] = {{tap_, [&](TapValues x) { find(x); }},
+                        {fmt::format("blocks.{}.hook_resid_post", position_.layer), collect}};
+    side_.model->run_to_taps(ids_, std::ssize(blocks_), time_, taps);
+    std::vector<float> change(ids_.size(), 0.0f);
+    const std::vector<float> loss = residual_loss(*side_.checkpoint, whole, targets);
+    const std::vector<float> loss_without = residual_loss(*side_.checkpoint, without, targets);
+    for (size_t i = 0; i < rows.size(); ++i) change[rows[i]] = loss_without[i] - loss[i];
+    return change;
+  }
+
+  const CausalModel& side_;
+  int32_t feature_;
+  std::span<const DocumentBlock> blocks_;
+  std::string tap_;
+  TapPosition position_;
+  int32_t bos_;
+  int64_t time_;
+  std::vector<int32_t> ids_;  // [blocks, block_size], as are the next three
+  std::vector<float> f_;      // f_j
+  std::vector<uint8_t> active_, wanted_;
+};
+
 Changes remove_feature(const CausalModel& side, int32_t feature, const MatchingText& text,
                        std::span<const DocumentBlock> blocks, const CausalConfig& config) {
-  const Autoencoder& autoencoder = *side.autoencoder;
-  const auto bos = static_cast<int32_t>(side.model->config().bos_token_id);
-  const bool spreads = !tap_position(side.model->config(), config.tap).last_layer;
-  const auto width = static_cast<size_t>(autoencoder.input_size);
-  const auto time = static_cast<size_t>(config.block_size);
-  const auto batch_blocks =
-      static_cast<size_t>(std::max<int64_t>(1, kBatchTokens / config.block_size));
-  Changes all;
-  for (size_t first = 0; first < blocks.size(); first += batch_blocks) {
-    const auto batch = blocks.subspan(first, std::min(batch_blocks, blocks.size() - first));
-    const std::vector<int32_t> ids = padded_ids(text.tokens, batch, config.block_size, bos);
-    std::vector<float> f;  // [blocks, block_size]
-    std::vector<uint8_t> active(ids.size()), wanted(ids.size());
-    const Tap find{config.tap, [&](TapValues x) {
-                     f = feature_of_rows(autoencoder, feature, x, ids, bos);
-                     for (size_t b = 0; b < batch.size(); ++b) {
-                       bool before = false;
-                       for (size_t t = 0; t + 1 < static_cast<size_t>(batch[b].size); ++t) {
-                         const size_t i = b * time + t;
-                         active[i] = f[i] > 0;
-                         before = before || active[i] != 0;
-                         wanted[i] = active[i] != 0 || (spreads && before);
-                       }
-                     }
-                   }};
-    const float* d = autoencoder.decoder_weight.data() + static_cast<size_t>(feature) * width;
-    const Tap remove{config.tap, [&](TapValues x) {
-                       for (int64_t r = 0; r < x.rows; ++r) {
-                         const float value = f[static_cast<size_t>(r)];
-                         if (value == 0) continue;
-                         const std::span<float> row = x.row(r);
-                         for (size_t i = 0; i < width; ++i) row[i] -= value * d[i];
-                       }
-                     }};
-    const auto count = std::ssize(batch);
-    const auto whole = side.model->loss_at(ids, count, config.block_size, wanted, {&find, 1});
-    const auto without = side.model->loss_at(ids, count, config.block_size, wanted, {&remove, 1});
-    for (size_t i = 0; i < ids.size(); ++i) all.change.push_back(without[i] - whole[i]);
-    all.active.insert(all.active.end(), active.begin(), active.end());
+  const auto at_once = static_cast<size_t>(std::max<int64_t>(1, kBatchTokens / config.block_size));
+  Changes changes;
+  for (size_t first = 0; first < blocks.size(); first += at_once) {
+    const auto batch = blocks.subspan(first, std::min(at_once, blocks.size() - first));
+    Removal(side, feature, text, batch, config).append_to(changes);
   }
-  return all;
+  return changes;
 }
 
 RemovalEffect summarise(const Changes& changes, std::span<const DocumentBlock> blocks) {

@@ -224,6 +224,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CausalCheckTest,
                                          Case{"TwoLayersFirst", "blocks.0.mlp.hook_post", 2},
                                          Case{"TwoLayersLastTied", "blocks.1.mlp.hook_post", 2,
                                               true},
+                                         Case{"LastResidualStream", "blocks.1.hook_resid_post", 2},
                                          Case{"ResidualStream", "blocks.0.hook_resid_post", 2},
                                          Case{"MlpOut", "blocks.0.hook_mlp_out", 1}),
                          [](const auto& param) { return param.param.name; });

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "activations/residual_loss.hpp"
 #include "activations/tap_position.hpp"
 #include "core/blas.hpp"
 #include "core/error.hpp"
@@ -70,14 +71,11 @@ std::vector<float> logit_weights(const Checkpoint& checkpoint, const Autoencoder
   for (size_t i = 0; i < directions.size(); ++i) {
     directions[i] *= norm[i % static_cast<size_t>(hidden)];
   }
-  const char* head_name =
-      checkpoint.config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
-  const Tensor& head = checkpoint.tensors.at(head_name);  // [vocab, hidden]
   const int64_t count = std::ssize(features);
   std::vector<float> weights(static_cast<size_t>(count * vocab));
   if (count == 0) return weights;
   sgemm(Transpose::kNo, Transpose::kYes, count, vocab, hidden, 1, directions.data(), hidden,
-        head.data.data(), hidden, 0, weights.data(), vocab);
+        output_head(checkpoint).data.data(), hidden, 0, weights.data(), vocab);
   return weights;
 }
 

@@ -51,15 +51,10 @@ void decode(const Autoencoder& autoencoder, const SparseRows& features, std::spa
     for (int64_t t = begin; t < end; ++t) {
       float* out = x_hat.data() + t * n;
       std::copy(autoencoder.decoder_bias.begin(), autoencoder.decoder_bias.end(), out);
-      add_rows(
-          features.row_offsets[static_cast<size_t>(t)],
-          features.row_offsets[static_cast<size_t>(t) + 1],
-          [&](int64_t e) { return features.values[static_cast<size_t>(e)]; },
-          [&](int64_t e) {
-            return autoencoder.decoder_weight.data() +
-                   features.features[static_cast<size_t>(e)] * n;
-          },
-          out, n);
+      const int64_t first = features.row_offsets[static_cast<size_t>(t)];
+      const int64_t last = features.row_offsets[static_cast<size_t>(t) + 1];
+      add_rows(features.values.data() + first, features.features.data() + first, last - first,
+               autoencoder.decoder_weight.data(), out, n);
     }
   });
 }

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
+#include "core/parallel.hpp"
 #include "storage/safetensors.hpp"
 
 namespace featflow {
@@ -17,6 +18,7 @@ using Path = std::filesystem::path;
 
 constexpr int64_t kNarrowFeatures = 65'536;  // up to here feature indices are stored as u16
 constexpr int64_t kMaxFeatures = int64_t{1} << 31;
+constexpr int64_t kShardsAtOnce = 2;  // loaded, while the visitor waits
 
 [[noreturn]] void fail(const Path& file, const std::string& what) {
   throw Error(fmt::format("{}: {}", file.string(), what));
@@ -112,12 +114,22 @@ FeatureActivations load_file(const Path& path) {
   return a;
 }
 
-template <typename T>
-void append(std::vector<T>& to, const std::vector<T>& from) {
-  to.insert(to.end(), from.begin(), from.end());
+// What shards of one harvest have in common; one row's document and corpus stand for their
+// presence.
+FeatureActivations without_rows(const FeatureActivations& a) {
+  FeatureActivations result;
+  result.rows.feature_count = a.rows.feature_count;
+  if (!a.documents.empty()) result.documents = {a.documents.front()};
+  if (!a.corpora.empty()) result.corpora = {a.corpora.front()};
+  result.corpus_names = a.corpus_names;
+  result.model = a.model;
+  result.autoencoder = a.autoencoder;
+  result.corpus = a.corpus;
+  return result;
 }
 
-void append_shard(FeatureActivations& all, const FeatureActivations& shard, const Path& file) {
+void require_same_harvest(const FeatureActivations& first, const FeatureActivations& shard,
+                          const Path& file) {
   const auto same = [&](const char* what, const auto& ours, const auto& theirs) {
     if (ours != theirs) {
       fail(file, fmt::format("{} is not that of the first shard: the shards of a folder must come "
@@ -125,26 +137,18 @@ void append_shard(FeatureActivations& all, const FeatureActivations& shard, cons
                              what));
     }
   };
-  same("feature_count", all.rows.feature_count, shard.rows.feature_count);
-  same("model", all.model, shard.model);
-  same("autoencoder", all.autoencoder, shard.autoencoder);
-  same("corpus", all.corpus, shard.corpus);
-  same("corpus_names", all.corpus_names, shard.corpus_names);
-  same("the presence of documents", all.documents.empty(), shard.documents.empty());
-  same("the presence of corpora", all.corpora.empty(), shard.corpora.empty());
-  const int64_t before = all.rows.active();
-  for (size_t r = 1; r < shard.rows.row_offsets.size(); ++r) {
-    all.rows.row_offsets.push_back(before + shard.rows.row_offsets[r]);
-  }
-  if (!all.documents.empty() && all.documents.back() > shard.documents.front()) {
-    fail(file, fmt::format("documents begin with {} but the shard before ends with {}",
-                           shard.documents.front(), all.documents.back()));
-  }
-  append(all.rows.features, shard.rows.features);
-  append(all.rows.values, shard.rows.values);
-  append(all.token_positions, shard.token_positions);
-  append(all.documents, shard.documents);
-  append(all.corpora, shard.corpora);
+  same("feature_count", first.rows.feature_count, shard.rows.feature_count);
+  same("model", first.model, shard.model);
+  same("autoencoder", first.autoencoder, shard.autoencoder);
+  same("corpus", first.corpus, shard.corpus);
+  same("corpus_names", first.corpus_names, shard.corpus_names);
+  same("the presence of documents", first.documents.empty(), shard.documents.empty());
+  same("the presence of corpora", first.corpora.empty(), shard.corpora.empty());
+}
+
+template <typename T>
+void append(std::vector<T>& to, const std::vector<T>& from) {
+  to.insert(to.end(), from.begin(), from.end());
 }
 
 }  // namespace
@@ -174,29 +178,107 @@ void save_feature_activations(const FeatureActivations& a, const Path& file) {
                      {"corpus_names", nlohmann::json(a.corpus_names).dump()}});
 }
 
+ActivationShards::ActivationShards(const FeatureActivations& whole)
+    : about_(without_rows(whole)), whole_(&whole), active_(whole.rows.active()) {
+  about_.documents = {};
+  about_.corpora = {};
+  first_rows_.push_back(whole.rows.rows());
+}
+
+ActivationShards::ActivationShards(const Path& file_or_folder) {
+  if (std::filesystem::is_directory(file_or_folder)) {
+    int64_t found = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(file_or_folder)) {
+      const std::string name = entry.path().filename().string();
+      found += name.starts_with("shard-") && name.ends_with(".safetensors");
+    }
+    for (int64_t index = 0; index < std::max<int64_t>(found, 1); ++index) {
+      files_.push_back(file_or_folder / fmt::format("shard-{:05}.safetensors", index));
+      if (std::filesystem::exists(files_.back())) continue;
+      if (index > 0) {
+        fail(file_or_folder, fmt::format("has {} shards but {} is missing", found,
+                                         files_.back().filename().string()));
+      }
+      fail(file_or_folder,
+           "has no shard-00000.safetensors, expected a folder of feature activations");
+    }
+  } else {
+    files_.push_back(file_or_folder);
+  }
+  for (const Path& path : files_) {
+    const SafetensorsFile file(path);
+    const int64_t offsets = file.info("row_offsets").element_count();
+    const int64_t entries = file.info("features").element_count();
+    first_rows_.push_back(first_rows_.back() + std::max<int64_t>(0, offsets - 1));
+    active_ += entries;
+    largest_ = std::max(largest_, entries);
+  }
+  const SafetensorsFile first(files_.front());
+  about_.rows.feature_count = read_feature_count(first);
+  about_.model = first.metadata("model");
+  about_.autoencoder = first.metadata("autoencoder");
+  about_.corpus = first.metadata("corpus");
+  about_.corpus_names = read_corpus_names(first);
+}
+
+int64_t ActivationShards::working_bytes() const {
+  if (whole_ != nullptr) return 0;
+  constexpr int64_t kEntry = sizeof(int32_t) + sizeof(float), kStored = 6;
+  return kShardsAtOnce * (largest_ * (kEntry + kStored) + kShardRows * 24) + largest_ * kEntry;
+}
+
+void ActivationShards::for_each(
+    const std::function<void(const FeatureActivations&, int64_t)>& visit) const {
+  if (whole_ != nullptr) return visit(*whole_, 0);
+  FeatureActivations first;
+  int32_t last_document = 0;
+  for (int64_t begin = 0; begin < std::ssize(files_); begin += kShardsAtOnce) {
+    std::vector<FeatureActivations> loaded(
+        static_cast<size_t>(std::min(kShardsAtOnce, std::ssize(files_) - begin)));
+    parallel_for(std::ssize(loaded), 1, [&](int64_t i, int64_t end, int) {
+      for (; i < end; ++i) {
+        loaded[static_cast<size_t>(i)] = load_file(files_[static_cast<size_t>(begin + i)]);
+      }
+    });
+    for (int64_t i = 0; i < std::ssize(loaded); ++i) {
+      const auto index = static_cast<size_t>(begin + i);
+      FeatureActivations& shard = loaded[static_cast<size_t>(i)];
+      if (index == 0) {
+        first = without_rows(shard);
+      } else {
+        require_same_harvest(first, shard, files_[index]);
+      }
+      if (!shard.documents.empty()) {
+        if (shard.documents.front() < last_document) {
+          fail(files_[index],
+               fmt::format("documents begin with {} but the shard before ends with {}",
+                           shard.documents.front(), last_document));
+        }
+        last_document = shard.documents.back();
+      }
+      visit(shard, first_rows_[index]);
+    }
+  }
+}
+
 FeatureActivations load_feature_activations(const Path& file_or_folder) {
   if (!std::filesystem::is_directory(file_or_folder)) return load_file(file_or_folder);
-  const auto shard_path = [&](int64_t index) {
-    return file_or_folder / fmt::format("shard-{:05}.safetensors", index);
-  };
-  if (!std::filesystem::exists(shard_path(0))) {
-    fail(file_or_folder,
-         "has no shard-00000.safetensors, expected a folder of feature activations");
-  }
-  FeatureActivations all = load_file(shard_path(0));
-  int64_t shards = 1;
-  for (; std::filesystem::exists(shard_path(shards)); ++shards) {
-    append_shard(all, load_file(shard_path(shards)), shard_path(shards));
-  }
-  int64_t found = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(file_or_folder)) {
-    const std::string name = entry.path().filename().string();
-    found += name.starts_with("shard-") && name.ends_with(".safetensors");
-  }
-  if (found != shards) {
-    fail(file_or_folder, fmt::format("has {} shards but {} is missing", found,
-                                     shard_path(shards).filename().string()));
-  }
+  const ActivationShards shards(file_or_folder);
+  FeatureActivations all = shards.about();
+  all.rows.row_offsets.reserve(static_cast<size_t>(shards.rows() + 1));
+  all.rows.features.reserve(static_cast<size_t>(shards.active()));
+  all.rows.values.reserve(static_cast<size_t>(shards.active()));
+  shards.for_each([&](const FeatureActivations& shard, int64_t) {
+    const int64_t before = all.rows.active();
+    for (size_t r = 1; r < shard.rows.row_offsets.size(); ++r) {
+      all.rows.row_offsets.push_back(before + shard.rows.row_offsets[r]);
+    }
+    append(all.rows.features, shard.rows.features);
+    append(all.rows.values, shard.rows.values);
+    append(all.token_positions, shard.token_positions);
+    append(all.documents, shard.documents);
+    append(all.corpora, shard.corpora);
+  });
   return all;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -27,8 +28,40 @@ inline constexpr int64_t kShardRows = 131'072;
 
 void save_feature_activations(const FeatureActivations& activations,
                               const std::filesystem::path& file);
-/// A file, or a folder of shards (shard-00000.safetensors, …). Everything is validated: offsets
-/// monotone, features ascending in a row and below feature_count, values finite and positive.
+
+/// Feature activations that are read a shard at a time, so that they are never whole in memory: a
+/// file, a folder of shards (shard-00000.safetensors, …), or, as one shard, what is in memory.
+class ActivationShards {
+ public:
+  /// Throws Error if there is no such file, or a shard of the folder is missing.
+  explicit ActivationShards(const std::filesystem::path& file_or_folder);
+  explicit ActivationShards(const FeatureActivations& whole);  ///< Borrowed.
+
+  /// Of all shards; the rest of it is that of the first one, without its rows.
+  int64_t rows() const { return first_rows_.back(); }
+  int64_t active() const { return active_; }
+  int64_t feature_count() const { return about_.rows.feature_count; }
+  const FeatureActivations& about() const { return about_; }
+  /// The activations, if they are in memory; else null.
+  const FeatureActivations* whole() const { return whole_; }
+  /// What for_each needs, with room for the visitor's copy of a shard.
+  int64_t working_bytes() const;
+
+  /// Calls visit(shard, its first row) in order of the rows; two shards are loaded at a time.
+  /// Throws Error as load_feature_activations does.
+  void for_each(
+      const std::function<void(const FeatureActivations& shard, int64_t first_row)>& visit) const;
+
+ private:
+  FeatureActivations about_;
+  const FeatureActivations* whole_ = nullptr;
+  std::vector<std::filesystem::path> files_;
+  std::vector<int64_t> first_rows_ = {0};  // [shards + 1]
+  int64_t active_ = 0, largest_ = 0;       // entries: of all shards, of the largest
+};
+
+/// All shards in memory. Everything is validated: offsets monotone, features ascending in a row and
+/// below feature_count, values finite and positive.
 FeatureActivations load_feature_activations(const std::filesystem::path& file_or_folder);
 
 }  // namespace featflow

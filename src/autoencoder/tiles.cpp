@@ -18,28 +18,6 @@ void tile_product(const Autoencoder& autoencoder, const float* input, int64_t ro
         autoencoder.encoder_weight.data() + first_feature * n, n, 0, product, stride);
 }
 
-// Appends the positive ones of product[j] + bias[j], j in [0, count), at (features, values), which
-// have room for `count` more; returns how many.
-int64_t compact(const float* product, const float* bias, int64_t count, int32_t first_feature,
-                int32_t* features, float* values) {
-  constexpr int64_t kGroup = 16;  // nearly all groups have no active feature
-  int64_t found = 0;
-  const auto scan = [&](int64_t begin, int64_t end) {
-    for (int64_t j = begin; j < end; ++j) {
-      const float value = product[j] + bias[j];
-      features[found] = first_feature + static_cast<int32_t>(j);
-      values[found] = value;
-      found += value > 0;
-    }
-  };
-  int64_t j = 0;
-  for (; j + kGroup <= count; j += kGroup) {
-    if (any_positive16(product + j, bias + j)) scan(j, j + kGroup);
-  }
-  scan(j, count);
-  return found;
-}
-
 }  // namespace
 
 void for_each_chunk(
@@ -138,7 +116,7 @@ void TiledEncoder::encode_dense(const Autoencoder& autoencoder, const float* inp
       });
 }
 
-void transpose(const SparseRows& rows, FeatureColumns& columns) {
+void transpose(const SparseRows& rows, ActiveSlots& columns) {
   const int64_t m = rows.feature_count;
   columns.offsets.assign(static_cast<size_t>(m + 1), 0);
   columns.tokens.resize(rows.features.size());

@@ -42,11 +42,11 @@ class TiledEncoder {
 };
 
 /// The transpose of SparseRows: feature j is active at entries offsets[j] … offsets[j+1].
-struct FeatureColumns {
+struct ActiveSlots {
   std::vector<int64_t> offsets;  ///< [m + 1]
   std::vector<int32_t> tokens;   ///< [nnz] ascending within a feature
   std::vector<int64_t> slots;    ///< [nnz] index of the entry in SparseRows::features and ::values
 };
-void transpose(const SparseRows& rows, FeatureColumns& columns);
+void transpose(const SparseRows& rows, ActiveSlots& columns);
 
 }  // namespace featflow

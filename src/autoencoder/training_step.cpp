@@ -70,19 +70,6 @@ void prepare_batch(const TrainingState& state, bool center_elements, std::span<c
   });
 }
 
-StepRates rates_at(const AutoencoderTraining& config, int64_t step) {
-  const auto at = static_cast<double>(step), steps = static_cast<double>(config.steps);
-  StepRates rates{config.learning_rate, config.l1_coefficient};
-  if (step < config.warmup_steps) {
-    rates.learning_rate *= (at + 1) / static_cast<double>(config.warmup_steps);
-  }
-  const double decay = std::floor(config.decay_share * steps);
-  if (steps - at < decay) rates.learning_rate *= (steps - at) / decay;
-  const double l1_warmup = std::floor(config.l1_warmup_share * steps);
-  if (at < l1_warmup) rates.l1_coefficient *= (at + 1) / l1_warmup;
-  return rates;
-}
-
 StepMetrics TrainingStep::run(TrainingState& state, std::span<const float> x, int64_t rows,
                               bool sparse) {
   const int64_t n = state.weights.input_size, m = state.weights.feature_count;
@@ -141,7 +128,6 @@ void TrainingStep::sparse_step(TrainingState& state) {
   const auto l1_gradient = static_cast<float>(rates_.l1_coefficient / static_cast<double>(rows));
   token_sums_.assign(static_cast<size_t>(chunk_count(rows, kTokenChunk) * n), 0);
   for_each_chunk(rows, kTokenChunk, [&](int64_t chunk, int64_t begin, int64_t end, int) {
-    const auto value = [&](int64_t e) { return active_.values[static_cast<size_t>(e)]; };
     const auto vector = [&](int64_t e) {
       return decoder + active_.features[static_cast<size_t>(e)] * n;
     };
@@ -152,7 +138,8 @@ void TrainingStep::sparse_step(TrainingState& state) {
     for (int64_t bound = block; bound < m + block; bound += block) {
       for (int64_t t = begin; t < end; ++t) {
         const auto [first, last] = decoding.advance(t, bound);
-        add_rows(first, last, value, vector, residual_.data() + t * n, n);
+        add_rows(active_.values.data() + first, active_.features.data() + first, last - first,
+                 decoder, residual_.data() + t * n, n);
       }
     }
     for (int64_t t = begin; t < end; ++t) {
@@ -173,27 +160,27 @@ void TrainingStep::sparse_step(TrainingState& state) {
   });
 
   // Feature by feature: gradients of its two rows and its bias, and at once the update.
-  const auto slot = [&](int64_t e) {
-    return static_cast<size_t>(columns_.slots[static_cast<size_t>(e)]);
-  };
-  const auto token = [&](int64_t e) { return int64_t{columns_.tokens[static_cast<size_t>(e)]}; };
   feature_sums_.assign(static_cast<size_t>(chunk_count(m, kFeatureChunk) * n), 0);
   for_each_chunk(m, kFeatureChunk, [&](int64_t chunk, int64_t begin, int64_t end, int) {
     std::vector<float> encoder_gradient(static_cast<size_t>(n)), decoder_gradient(encoder_gradient);
+    std::vector<float> f, df;  // of one feature, token by token
     for (int64_t j = begin; j < end; ++j) {
       std::fill(encoder_gradient.begin(), encoder_gradient.end(), 0.0f);
       std::fill(decoder_gradient.begin(), decoder_gradient.end(), 0.0f);
       double bias_gradient = 0;
       const int64_t first = columns_.offsets[static_cast<size_t>(j)];
       const int64_t last = columns_.offsets[static_cast<size_t>(j) + 1];
-      add_rows(
-          first, last, [&](int64_t e) { return active_.values[slot(e)]; },
-          [&](int64_t e) { return residual_.data() + token(e) * n; }, decoder_gradient.data(), n);
-      add_rows(
-          first, last, [&](int64_t e) { return df_[slot(e)]; },
-          [&](int64_t e) { return batch_.input.data() + token(e) * n; }, encoder_gradient.data(),
-          n);
-      for (int64_t e = first; e < last; ++e) bias_gradient += static_cast<double>(df_[slot(e)]);
+      f.clear();
+      df.clear();
+      for (int64_t e = first; e < last; ++e) {
+        const auto slot = static_cast<size_t>(columns_.slots[static_cast<size_t>(e)]);
+        f.push_back(active_.values[slot]);
+        df.push_back(df_[slot]);
+        bias_gradient += static_cast<double>(df_[slot]);
+      }
+      const int32_t* tokens = columns_.tokens.data() + first;
+      add_rows(f.data(), tokens, last - first, residual_.data(), decoder_gradient.data(), n);
+      add_rows(df.data(), tokens, last - first, batch_.input.data(), encoder_gradient.data(), n);
       active_tokens_[static_cast<size_t>(j)] = last - first;
       if (last > first) {
         add_scaled(static_cast<float>(-bias_gradient), weights.encoder_weight.data() + j * n,

@@ -6,6 +6,7 @@
 
 #include "autoencoder/autoencoder.hpp"
 #include "autoencoder/kernels.hpp"
+#include "autoencoder/step_rates.hpp"
 #include "autoencoder/tiles.hpp"
 #include "autoencoder/trainer.hpp"
 #include "autoencoder/training_state.hpp"
@@ -28,12 +29,6 @@ struct PreparedBatch {
 };
 void prepare_batch(const TrainingState& state, bool center_elements, std::span<const float> x,
                    int64_t rows, PreparedBatch& batch);
-
-/// Schedules applied: what one step uses.
-struct StepRates {
-  double learning_rate = 0, l1_coefficient = 0;
-};
-StepRates rates_at(const AutoencoderTraining& config, int64_t step);
 
 /// One exact training step: loss of definitions 2, its gradient, Adam, unit dictionary vectors.
 ///
@@ -65,7 +60,7 @@ class TrainingStep {
   PreparedBatch batch_;
   TiledEncoder encoder_;
   SparseRows active_;                             // f
-  FeatureColumns columns_;                        // its transpose
+  ActiveSlots columns_;                           // its transpose
   std::vector<float> df_;                         // ∂f at the same entries
   std::vector<float> dense_;                      // f [B, m], on the dense path only
   std::vector<float> residual_;                   // x̂, then G [B, n]

@@ -7,45 +7,12 @@
 #include <numeric>
 
 #include "autoencoder/dense_oracle.hpp"
+#include "autoencoder/random_state.hpp"
 #include "core/parallel.hpp"
 #include "core/rng.hpp"
 
 namespace featflow {
 namespace {
-
-std::vector<float> random_values(int64_t count, double deviation, Rng& rng) {
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = static_cast<float>(deviation * rng.normal());
-  return values;
-}
-
-// Random weights; `bias` moves how many features are active.
-TrainingState random_state(int64_t n, int64_t m, double bias, uint64_t seed) {
-  Rng rng(seed);
-  TrainingState state;
-  Autoencoder& w = state.weights;
-  w.input_size = n;
-  w.feature_count = m;
-  w.encoder_weight = random_values(m * n, 1 / std::sqrt(n), rng);
-  w.encoder_bias = random_values(m, 0.3, rng);
-  for (float& b : w.encoder_bias) b += static_cast<float>(bias);
-  w.decoder_weight = random_values(m * n, 1, rng);
-  for (int64_t j = 0; j < m; ++j) {
-    float* row = w.decoder_weight.data() + j * n;
-    multiply(1 / std::sqrt(dot(row, row, n)), row, n);
-  }
-  w.decoder_bias = random_values(n, 0.5, rng);
-  for (Autoencoder* moment : {&state.moment1, &state.moment2}) {
-    *moment = w;
-    for (auto* values : {&moment->encoder_weight, &moment->encoder_bias, &moment->decoder_weight,
-                         &moment->decoder_bias}) {
-      std::ranges::fill(*values, 0.0f);
-    }
-  }
-  state.last_active.assign(static_cast<size_t>(m), 0);
-  state.moment_start.assign(static_cast<size_t>(m), 0);
-  return state;
-}
 
 // The largest difference, relative to the largest value.
 double relative_difference(const std::vector<float>& a, const std::vector<double>& b) {
@@ -268,7 +235,7 @@ TEST(Transpose, ListsTheTokensOfEachFeature) {
     }
     rows.row_offsets.push_back(rows.active());
   }
-  FeatureColumns columns;
+  ActiveSlots columns;
   transpose(rows, columns);
   ASSERT_EQ(columns.offsets.back(), rows.active());
   for (size_t j = 0; j < 1000; ++j) {

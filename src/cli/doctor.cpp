@@ -3,6 +3,7 @@
 #include "cli/command.hpp"
 #include "cli/version.hpp"
 #include "core/blas.hpp"
+#include "core/instruction_set.hpp"
 #include "core/log.hpp"
 #include "core/parallel.hpp"
 #include "core/process.hpp"
@@ -22,6 +23,7 @@ void doctor(const CommonOptions& common) {
   if (common.json) {
     print_json({{"version", version()},
                 {"processor", processor_name()},
+                {"instruction_set", instruction_set_name(instruction_set())},
                 {"threads", thread_count()},
                 {"blas_library", blas.library},
                 {"blas_config", blas.config},
@@ -33,6 +35,9 @@ void doctor(const CommonOptions& common) {
   } else {
     fmt::print("featflow    {}\n", version());
     fmt::print("processor   {}\n", processor_name());
+    fmt::print("kernels     {} (this processor runs up to {})\n",
+               instruction_set_name(instruction_set()),
+               instruction_set_name(widest_instruction_set()));
     fmt::print("threads     {}\n", thread_count());
     fmt::print(
         "BLAS        {}\n            {}\n            {:.0f} Gflop/s on a 1024³ product, {} "

@@ -7,6 +7,7 @@
 #include "cli/version.hpp"
 #include "core/blas.hpp"
 #include "core/error.hpp"
+#include "core/instruction_set.hpp"
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "core/process.hpp"
@@ -57,13 +58,9 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   featflow::tune_allocator();
-  if (!featflow::processor_supported()) {
-    fmt::print(stderr, "error: this processor ({}) has no AVX2 and FMA, which this build needs\n",
-               featflow::processor_name());
-    return kUserError;
-  }
   featflow::install_interrupt_handler();
   try {
+    featflow::instruction_set();  // a wrong FEATFLOW_CPU is an error at once
     return run(argc, argv);
   } catch (const featflow::Interrupted&) {
     featflow::log_error(

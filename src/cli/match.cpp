@@ -19,8 +19,7 @@ struct MatchOptions {
 void run_match(const MatchOptions& options, const CommonOptions& common) {
   common.apply();
   require_new(options.out, options.force);
-  const FeatureActivations a = load_feature_activations(options.a);
-  const FeatureActivations b = load_feature_activations(options.b);
+  const ActivationShards a(options.a), b(options.b);
   CorrelationOptions correlation;
   correlation.floor = options.floor;
   correlation.memory_bytes = parse_bytes(options.memory, "--memory");
@@ -59,7 +58,8 @@ void add_match(CLI::App& app, CommonOptions& common) {
   command->add_option("--floor", options->floor, "Pairs below it are not stored")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  command->add_option("--memory", options->memory, "Working memory")->capture_default_str();
+  command->add_option("--memory", options->memory, "Less memory, more passes over A and B")
+      ->capture_default_str();
   command->add_option("--minimum-tokens", options->limits.min_tokens, "Of a measurable feature")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();

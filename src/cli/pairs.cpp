@@ -190,6 +190,7 @@ void add_pairs(CLI::App& app, CommonOptions& common) {
       ->capture_default_str();
   command->add_option("--bands", options->bands, "Limits of the bands of correlation")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->capture_default_str();
   command->add_option("--examples", options->examples, "Examples of each feature by itself")
       ->check(CLI::Range(1, 100))

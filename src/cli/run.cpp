@@ -131,8 +131,12 @@ void run_study(const RunOptions& options, const CommonOptions& common) {
     return;
   }
 
-  const Provenance provenance{folder,           options.set,        common.thread_count(),
-                              processor_name(), blas_info().config, torch_version(),
+  const Provenance provenance{folder,
+                              options.set,
+                              common.thread_count(),
+                              processor_and_kernels(),
+                              blas_info().config,
+                              torch_version(),
                               version()};
   {
     const auto plan = graph.plan(run, options.until);

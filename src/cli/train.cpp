@@ -37,7 +37,7 @@ void run_train(const TrainOptions& options, const CommonOptions& common) {
   const std::filesystem::path run = options.run.empty() ? std::filesystem::path("runs") / study.name
                                                         : std::filesystem::path(options.run);
   const RunFolder held(run, study, text,
-                       {folder, options.set, common.thread_count(), processor_name(),
+                       {folder, options.set, common.thread_count(), processor_and_kernels(),
                         blas_info().config, torch_version(), version()});
   const StageGraph graph = build_stages(study);
   graph.execute(run, "model/" + name);

@@ -11,16 +11,13 @@
 #include <fstream>
 #include <string>
 
+#include "core/instruction_set.hpp"
+
 namespace featflow {
 
 void tune_allocator() {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, -1);
-}
-
-bool processor_supported() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("bmi2");
 }
 
 int64_t peak_memory_bytes() {
@@ -62,6 +59,10 @@ std::string processor_name() {
     if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
   }
   return "unknown";
+}
+
+std::string processor_and_kernels() {
+  return fmt::format("{}, {}", processor_name(), instruction_set_name(instruction_set()));
 }
 
 std::string human_bytes(int64_t bytes) {

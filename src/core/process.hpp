@@ -10,14 +10,12 @@ namespace featflow {
 /// dense autoencoder step). Call first thing in `main`.
 void tune_allocator();
 
-/// False where the processor lacks what the build's kernels use (AVX2, FMA).
-bool processor_supported();
-
 int64_t peak_memory_bytes();
 /// What the system or this process's control group can still give; -1 if unknown.
 int64_t available_memory_bytes();
 int64_t free_disk_bytes(const std::filesystem::path& folder);  ///< -1 if unknown.
 std::string processor_name();
+std::string processor_and_kernels();        ///< "AMD EPYC 7763, avx2": with instruction_set()
 std::string human_bytes(int64_t bytes);     ///< "1.5 GiB"
 std::string human_seconds(double seconds);  ///< "2 min 5 s"
 

@@ -10,27 +10,22 @@
 #include "core/parallel.hpp"
 
 namespace featflow {
-namespace {
 
-// Entries of one row whose feature lies in [first, end): features ascend within a row.
-struct Entries {
-  int64_t begin, end;
-};
-Entries entries_between(const SparseRows& rows, int64_t row, int64_t first, int64_t end) {
-  const int32_t* features = rows.features.data();
-  Entries entries{rows.row_offsets[row], rows.row_offsets[row + 1]};
-  if (first > 0) {
+EntryRange entries_between(const SparseRows& rows, int64_t row, int64_t first_feature,
+                           int64_t end_feature) {
+  const int32_t* features = rows.features.data();  // ascending within a row
+  EntryRange entries{rows.row_offsets[row], rows.row_offsets[row + 1]};
+  if (first_feature > 0) {
     entries.begin =
-        std::lower_bound(features + entries.begin, features + entries.end, first) - features;
+        std::lower_bound(features + entries.begin, features + entries.end, first_feature) -
+        features;
   }
-  if (end < rows.feature_count) {
+  if (end_feature < rows.feature_count) {
     entries.end =
-        std::lower_bound(features + entries.begin, features + entries.end, end) - features;
+        std::lower_bound(features + entries.begin, features + entries.end, end_feature) - features;
   }
   return entries;
 }
-
-}  // namespace
 
 std::vector<uint8_t> rows_of_corpora(const FeatureActivations& activations,
                                      const std::vector<std::string>& names) {
@@ -54,6 +49,16 @@ std::vector<uint8_t> rows_of_corpora(const FeatureActivations& activations,
   }
   std::vector<uint8_t> mask(activations.corpora.size());
   for (size_t row = 0; row < mask.size(); ++row) mask[row] = wanted.at(activations.corpora[row]);
+  return mask;
+}
+
+std::vector<uint8_t> rows_of_corpora(const ActivationShards& shards,
+                                     const std::vector<std::string>& names) {
+  std::vector<uint8_t> mask;
+  shards.for_each([&](const FeatureActivations& shard, int64_t) {
+    const std::vector<uint8_t> part = rows_of_corpora(shard, names);
+    mask.insert(mask.end(), part.begin(), part.end());
+  });
   return mask;
 }
 
@@ -106,7 +111,7 @@ FeatureColumns transpose(const SparseRows& rows, const TransposeOptions& options
     for (int64_t row = row_begin; row < row_end; ++row) {
       if (!options.mask.empty() && options.mask[row] == 0) continue;
       const int64_t source = options.row_order.empty() ? row : options.row_order[row];
-      const Entries entries = entries_between(rows, source, first, end);
+      const EntryRange entries = entries_between(rows, source, first, end);
       for (int64_t e = entries.begin; e < entries.end; ++e) {
         visit(row, rows.features[e] - first, rows.values[e]);
       }
@@ -152,15 +157,54 @@ FeatureColumns transpose(const SparseRows& rows, const TransposeOptions& options
 }
 
 int64_t transposable_end(const std::vector<int64_t>& active_tokens, int64_t first, int64_t bytes) {
-  constexpr int64_t kBytesPerEntry = sizeof(int32_t) + sizeof(float);
   int64_t end = first;
   int64_t used = 0;
   while (end < std::ssize(active_tokens)) {
-    used += active_tokens[end] * kBytesPerEntry + static_cast<int64_t>(sizeof(int64_t));
+    used += active_tokens[end] * kBytesPerColumnEntry;
     if (used > bytes && end > first) break;
     ++end;
   }
   return end;
+}
+
+FeatureColumns transpose(const ActivationShards& shards, std::span<const int64_t> active_tokens,
+                         const TransposeOptions& options) {
+  if (shards.whole() != nullptr) return transpose(shards.whole()->rows, options);
+  FEATFLOW_CHECK(options.row_order.empty(), "only activations in memory can be permuted");
+  const int64_t first = options.first_feature;
+  const int64_t end = options.end_feature < 0 ? shards.feature_count() : options.end_feature;
+  FeatureColumns columns;
+  columns.row_count = shards.rows();
+  columns.first_feature = first;
+  columns.offsets.clear();
+  int64_t total = 0;
+  for (int64_t j = first; j < end; ++j) {
+    columns.offsets.push_back(total);
+    total += active_tokens[j];
+  }
+  std::vector<int64_t> next = columns.offsets;  // where a feature's next shard goes
+  columns.offsets.push_back(total);
+  columns.rows.resize(total);
+  columns.values.resize(total);
+  shards.for_each([&](const FeatureActivations& shard, int64_t first_row) {
+    const FeatureColumns part =
+        transpose(shard.rows, {.first_feature = first,
+                               .end_feature = end,
+                               .mask = rows_of_mask(options.mask, first_row, shard.rows.rows())});
+    parallel_for(end - first, 256, [&](int64_t begin, int64_t last, int) {
+      for (int64_t j = begin; j < last; ++j) {
+        const Column column = part.column(first + j);
+        FEATFLOW_CHECK(next[j] + std::ssize(column.rows) <= columns.offsets[j + 1],
+                       "activations as they were counted");
+        for (size_t i = 0; i < column.rows.size(); ++i) {
+          columns.rows[next[j] + i] = static_cast<int32_t>(first_row) + column.rows[i];
+        }
+        std::ranges::copy(column.values, columns.values.begin() + next[j]);
+        next[j] += std::ssize(column.rows);
+      }
+    });
+  });
+  return columns;
 }
 
 }  // namespace featflow

@@ -7,6 +7,8 @@
 #include "core/error.hpp"
 #include "core/parallel.hpp"
 #include "features/dense_activations.hpp"
+#include "features/statistics.hpp"
+#include "storage/temporary_folder.hpp"
 
 namespace featflow {
 namespace {
@@ -76,6 +78,36 @@ TEST(Columns, KeptFeaturesHaveTheColumnsThatTheyHadAmongAll) {
     EXPECT_TRUE(std::ranges::equal(column.values, expected.values));
   }
   EXPECT_EQ(keep_features(activations.rows, {}).active(), 0);
+}
+
+TEST(TransposeShards, IsTheTransposeOfTheWhole) {
+  const int64_t n = 307, m = 11;
+  DenseRows dense = random_dense(n, m, 0.3, 8);
+  for (auto& row : dense) row[5] = 0;         // silent
+  for (float& value : dense[100]) value = 1;  // all active
+  const FeatureActivations activations = activations_from_dense(dense, m);
+  std::vector<uint8_t> mask(n);
+  for (int64_t row = 0; row < n; ++row) mask[row] = row % 3 != 0;
+  const TemporaryFolder folder;
+  for (const int64_t shard_rows : {1, 100, 307}) {
+    save_in_shards(activations, shard_rows, folder / std::to_string(shard_rows));
+    const ActivationShards shards(folder / std::to_string(shard_rows));
+    EXPECT_EQ(shards.rows(), n);
+    EXPECT_EQ(shards.active(), activations.rows.active());
+    for (const RowMask rows : {RowMask(), RowMask(mask)}) {
+      const FeatureStatistics statistics = feature_statistics(activations, rows);
+      for (const auto& [first, end] : {std::pair(0, -1), std::pair(4, 9), std::pair(5, 6)}) {
+        const TransposeOptions options = {.first_feature = first, .end_feature = end, .mask = rows};
+        const FeatureColumns whole = transpose(activations.rows, options);
+        const FeatureColumns parts = transpose(shards, statistics.active_tokens, options);
+        EXPECT_EQ(parts.row_count, whole.row_count);
+        EXPECT_EQ(parts.first_feature, whole.first_feature);
+        EXPECT_EQ(parts.offsets, whole.offsets);
+        EXPECT_EQ(parts.rows, whole.rows);
+        EXPECT_EQ(parts.values, whole.values);
+      }
+    }
+  }
 }
 
 }  // namespace

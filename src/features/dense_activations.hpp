@@ -3,10 +3,13 @@
 // For tests: activations as dense matrices, and the slow float64 arithmetic that the sparse code
 // is held against.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "autoencoder/feature_activations.hpp"
@@ -55,6 +58,35 @@ inline void add_documents(FeatureActivations& activations, int64_t rows_per_docu
         static_cast<uint8_t>(document % static_cast<int64_t>(corpus_names.size())));
   }
   activations.corpus_names = std::move(corpus_names);
+}
+
+/// A folder of shards of `shard_rows` rows, as a harvest leaves it.
+inline void save_in_shards(const FeatureActivations& all, int64_t shard_rows,
+                           const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  int64_t index = 0;
+  for (int64_t begin = 0; begin < all.rows.rows(); begin += shard_rows, ++index) {
+    const int64_t end = std::min(begin + shard_rows, all.rows.rows());
+    FeatureActivations shard;
+    shard.rows.feature_count = all.rows.feature_count;
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t first = all.rows.row_offsets[row], last = all.rows.row_offsets[row + 1];
+      shard.rows.features.insert(shard.rows.features.end(), all.rows.features.begin() + first,
+                                 all.rows.features.begin() + last);
+      shard.rows.values.insert(shard.rows.values.end(), all.rows.values.begin() + first,
+                               all.rows.values.begin() + last);
+      shard.rows.row_offsets.push_back(shard.rows.active());
+      shard.token_positions.push_back(all.token_positions[row]);
+      if (!all.documents.empty()) shard.documents.push_back(all.documents[row]);
+      if (!all.corpora.empty()) shard.corpora.push_back(all.corpora[row]);
+    }
+    shard.corpus_names = all.corpus_names;
+    shard.model = all.model;
+    shard.corpus = all.corpus;
+    const std::string number = std::to_string(index);
+    save_feature_activations(
+        shard, folder / ("shard-" + std::string(5 - number.size(), '0') + number + ".safetensors"));
+  }
 }
 
 /// Two passes in float64: means, then products of deviations. nullopt without variance.

@@ -39,12 +39,16 @@ double sum_of_products(const Column& a, const Column& b) {
 }  // namespace
 
 void require_same_rows(const FeatureActivations& a, const FeatureActivations& b) {
-  if (a.corpus == b.corpus && a.rows.rows() == b.rows.rows()) return;
+  require_same_rows(ActivationShards(a), ActivationShards(b));
+}
+
+void require_same_rows(const ActivationShards& a, const ActivationShards& b) {
+  if (a.about().corpus == b.about().corpus && a.rows() == b.rows()) return;
   throw Error(
       fmt::format("matching {} with {}: {} rows of text {} against {} rows of text {}; both "
                   "must be encoded on the same tokens",
-                  in_quotes(a.model), in_quotes(b.model), a.rows.rows(), in_quotes(a.corpus),
-                  b.rows.rows(), in_quotes(b.corpus)));
+                  in_quotes(a.about().model), in_quotes(b.about().model), a.rows(),
+                  in_quotes(a.about().corpus), b.rows(), in_quotes(b.about().corpus)));
 }
 
 std::vector<double> inverse_deviations(const FeatureStatistics& statistics) {
@@ -62,25 +66,55 @@ std::vector<double> inverse_deviations(const FeatureStatistics& statistics) {
   return result;
 }
 
-int64_t PackedRows::bytes(const SparseRows& rows) {
-  const int64_t bytes = rows.active() * static_cast<int64_t>(sizeof(Entry));
+int64_t PackedRows::bytes(int64_t active) {
+  const int64_t bytes = active * static_cast<int64_t>(sizeof(Entry));
   return (bytes + kHugePage) / kHugePage * kHugePage;
 }
 
-PackedRows::PackedRows(const SparseRows& rows) : PackedRows(rows, {}, rows.feature_count) {}
-
-PackedRows::PackedRows(const SparseRows& rows, std::span<const int32_t> slots, int64_t slot_count)
-    : feature_count_(slot_count), offsets_(&rows.row_offsets) {
-  FEATFLOW_CHECK(slots.empty() || std::ssize(slots) == rows.feature_count, "a slot per feature");
-  const auto size = static_cast<size_t>(bytes(rows));
+PackedRows::PackedRows(int64_t first_feature, int64_t end_feature, int64_t rows, int64_t active)
+    : first_feature_(first_feature), feature_count_(end_feature - first_feature), active_(active) {
+  offsets_.reserve(static_cast<size_t>(rows + 1));
+  const auto size = static_cast<size_t>(bytes(active));
   void* memory = std::aligned_alloc(kHugePage, size);
   if (memory == nullptr) throw std::bad_alloc();
   entries_.reset(static_cast<Entry*>(memory));
   madvise(memory, size, MADV_HUGEPAGE);  // a wish: without it only slower
+}
+
+PackedRows::PackedRows(const SparseRows& rows)
+    : PackedRows(0, rows.feature_count, rows.rows(), rows.active()) {
+  append(rows);
+}
+
+PackedRows::PackedRows(const SparseRows& rows, std::span<const int32_t> slots, int64_t slot_count)
+    : PackedRows(0, slot_count, rows.rows(), rows.active()) {
+  FEATFLOW_CHECK(std::ssize(slots) == rows.feature_count, "a slot per feature");
+  offsets_ = rows.row_offsets;
   parallel_for(rows.active(), 1 << 20, [&](int64_t begin, int64_t end, int) {
-    for (int64_t e = begin; e < end; ++e) {
-      const int32_t feature = rows.features[e];
-      entries_[e] = {slots.empty() ? feature : slots[feature], rows.values[e]};
+    for (int64_t e = begin; e < end; ++e) entries_[e] = {slots[rows.features[e]], rows.values[e]};
+  });
+}
+
+void PackedRows::append(const SparseRows& rows, RowMask mask) {
+  const int64_t before = std::ssize(offsets_) - 1, end_feature = first_feature_ + feature_count_;
+  const auto range = [&](int64_t row) {
+    if (!mask.empty() && mask[row] == 0) return EntryRange{0, 0};
+    return entries_between(rows, row, first_feature_, end_feature);
+  };
+  offsets_.resize(static_cast<size_t>(before + rows.rows() + 1));
+  int64_t* ends = offsets_.data() + before + 1;
+  parallel_for(rows.rows(), 4096, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) ends[row] = range(row).end - range(row).begin;
+  });
+  for (int64_t row = 0; row < rows.rows(); ++row) ends[row] += ends[row - 1];
+  FEATFLOW_CHECK(offsets_.back() <= active_, "activations as they were counted");
+  parallel_for(rows.rows(), 4096, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      const EntryRange from = range(row);
+      Entry* to = entries_.get() + ends[row - 1];
+      for (int64_t e = from.begin; e < from.end; ++e) {
+        *to++ = {rows.features[e] - static_cast<int32_t>(first_feature_), rows.values[e]};
+      }
     }
   });
 }

@@ -22,6 +22,7 @@ struct FeaturePair {
 
 /// Throws Error unless the two were encoded on the same rows (equal `corpus` and n).
 void require_same_rows(const FeatureActivations& a, const FeatureActivations& b);
+void require_same_rows(const ActivationShards& a, const ActivationShards& b);
 
 /// [m] 1 / √(n Σf² − (Σf)²). NaN for a feature without variance, which has no correlation: never
 /// active, constant, or with a variance below 1e-10 of its mean square (constant to rounding).
@@ -37,29 +38,36 @@ inline double pearson(int64_t n, double sum_of_products, double sum_a, double su
 }
 
 /// Rows as add_products reads them, at random: entries (feature, value) side by side, in huge
-/// pages. Separate arrays in small pages cost three times as long, in misses of cache and TLB.
+/// pages. Separate arrays in small pages cost three times as long, in misses of cache and TLB. Of a
+/// range of features only, where memory is short; they are numbered from its first on.
 class PackedRows {
  public:
   struct Entry {
-    int32_t feature;
+    int32_t feature;  ///< From the first of the range on.
     float value;
   };
 
+  /// Room for `active` entries of features [first_feature, end_feature) on `rows` rows, which
+  /// append() brings in order.
+  PackedRows(int64_t first_feature, int64_t end_feature, int64_t rows, int64_t active);
   explicit PackedRows(const SparseRows& rows);
-  /// Feature j is stored as slots[j], below slot_count; several may share one.
+  /// All features; j is stored as slots[j], below slot_count; several may share one.
   PackedRows(const SparseRows& rows, std::span<const int32_t> slots, int64_t slot_count);
-  static int64_t bytes(const SparseRows& rows);
+  /// Rows outside the mask become empty.
+  void append(const SparseRows& rows, RowMask mask = {});
+  static int64_t bytes(int64_t active);
 
-  int64_t feature_count() const { return feature_count_; }
-  const int64_t* offsets() const { return offsets_->data(); }  ///< [rows + 1]
-  const Entry* entries() const { return entries_.get(); }      ///< [nnz]
+  int64_t first_feature() const { return first_feature_; }
+  int64_t feature_count() const { return feature_count_; }    ///< Of the range.
+  const int64_t* offsets() const { return offsets_.data(); }  ///< [rows + 1]
+  const Entry* entries() const { return entries_.get(); }     ///< [nnz]
 
  private:
   struct Free {
     void operator()(Entry* entries) const;
   };
-  int64_t feature_count_;
-  const std::vector<int64_t>* offsets_;  // borrowed
+  int64_t first_feature_, feature_count_, active_;
+  std::vector<int64_t> offsets_ = {0};
   std::unique_ptr<Entry[], Free> entries_;
 };
 

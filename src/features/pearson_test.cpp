@@ -42,6 +42,36 @@ TEST(PairCorrelations, AreUndefinedWithoutVariance) {
   EXPECT_DOUBLE_EQ(r[3], 1);
 }
 
+TEST(PackedRows, HoldTheEntriesOfARangeOfFeaturesInsideTheMask) {
+  const int64_t n = 90, m = 13, first = 3, end = 10;
+  DenseRows dense = random_dense(n, m, 0.3, 21);
+  for (float& value : dense[40]) value = 2;  // all active
+  std::vector<uint8_t> mask(n, 1);
+  for (int64_t row = 0; row < n; row += 4) mask[row] = 0;
+  const FeatureStatistics statistics = feature_statistics(activations_from_dense(dense, m), mask);
+  int64_t active = 0;
+  for (int64_t j = first; j < end; ++j) active += statistics.active_tokens[j];
+
+  PackedRows packed(first, end, n, active);
+  const int64_t cut = 37;
+  packed.append(activations_from_dense({dense.begin(), dense.begin() + cut}, m).rows,
+                RowMask(mask).first(cut));
+  packed.append(activations_from_dense({dense.begin() + cut, dense.end()}, m).rows,
+                RowMask(mask).subspan(cut));
+  EXPECT_EQ(packed.feature_count(), end - first);
+  const int64_t* offsets = packed.offsets();
+  EXPECT_EQ(offsets[n], active);
+  for (int64_t row = 0; row < n; ++row) {
+    std::vector<float> values(end - first, 0);
+    for (int64_t e = offsets[row]; e < offsets[row + 1]; ++e) {
+      values[packed.entries()[e].feature] = packed.entries()[e].value;
+    }
+    for (int64_t j = first; j < end; ++j) {
+      EXPECT_EQ(values[j - first], mask[row] ? dense[row][j] : 0) << row << ", " << j;
+    }
+  }
+}
+
 TEST(RequireSameRows, NamesBothTexts) {
   FeatureActivations a = activations_from_dense(DenseRows(3, {1}), 1);
   FeatureActivations b = activations_from_dense(DenseRows(4, {1}), 1);

@@ -1,6 +1,7 @@
 #include "features/statistics.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.hpp"
 
@@ -16,58 +17,100 @@ double FeatureStatistics::mean_active(int64_t feature) const {
   return mass[feature] / static_cast<double>(active_tokens[feature]);
 }
 
+namespace {
+
+/// The sums of one feature side by side: an activation touches one line of cache.
+struct Sums {
+  double mass = 0, squares = 0;
+  int64_t tokens = 0, documents = 0;
+  float minimum = 0, maximum = 0;
+  int32_t last_document = -1;
+};
+
+class StatisticsPass {
+ public:
+  explicit StatisticsPass(const FeatureActivations& about)
+      : m_(about.rows.feature_count), sums_(m_) {
+    result_.corpus_names = about.corpus_names;
+  }
+
+  void add(const FeatureActivations& part, RowMask mask) {
+    const SparseRows& rows = part.rows;
+    const int64_t n = rows.rows();
+    has_documents_ = !part.documents.empty();
+    has_corpora_ = !part.corpora.empty();
+    FEATFLOW_CHECK(mask.empty() || std::ssize(mask) == n, "one mask entry per row");
+    FEATFLOW_CHECK(!has_documents_ || std::ssize(part.documents) == n, "a document per row");
+    FEATFLOW_CHECK(!has_corpora_ || std::ssize(part.corpora) == n, "a corpus per row");
+    if (has_corpora_ && result_.corpus_rows.empty()) {
+      result_.corpus_rows.assign(result_.corpus_names.size(), 0);
+      result_.corpus_active.assign(result_.corpus_names.size() * m_, 0);
+      result_.corpus_mass.assign(result_.corpus_names.size() * m_, 0);
+    }
+    for (int64_t row = 0; row < n; ++row) {
+      if (!mask.empty() && mask[row] == 0) continue;
+      ++result_.row_count;
+      const size_t corpus = has_corpora_ ? part.corpora[row] : 0;
+      if (has_corpora_) {
+        FEATFLOW_CHECK(corpus < result_.corpus_names.size(), "corpus of a row");
+        ++result_.corpus_rows[corpus];
+      }
+      for (int64_t e = rows.row_offsets[row]; e < rows.row_offsets[row + 1]; ++e) {
+        const int64_t j = rows.features[e];
+        const float f = rows.values[e];
+        Sums& sums = sums_[j];
+        if (sums.tokens++ == 0) sums.minimum = f;
+        sums.minimum = std::min(sums.minimum, f);
+        sums.maximum = std::max(sums.maximum, f);
+        sums.mass += f;
+        sums.squares += static_cast<double>(f) * f;
+        if (has_documents_ && sums.last_document != part.documents[row]) {
+          sums.last_document = part.documents[row];
+          ++sums.documents;
+        }
+        if (has_corpora_) {
+          ++result_.corpus_active[corpus * m_ + j];
+          result_.corpus_mass[corpus * m_ + j] += f;
+        }
+      }
+    }
+  }
+
+  FeatureStatistics finish() {
+    if (!has_corpora_) result_.corpus_names.clear();
+    for (const Sums& sums : sums_) {
+      result_.active_tokens.push_back(sums.tokens);
+      if (has_documents_) result_.active_documents.push_back(sums.documents);
+      result_.mass.push_back(sums.mass);
+      result_.sum_of_squares.push_back(sums.squares);
+      result_.minimum.push_back(sums.minimum);
+      result_.maximum.push_back(sums.maximum);
+    }
+    return std::move(result_);
+  }
+
+ private:
+  int64_t m_;
+  std::vector<Sums> sums_;  // [m]
+  bool has_documents_ = false, has_corpora_ = false;
+  FeatureStatistics result_;
+};
+
+}  // namespace
+
 FeatureStatistics feature_statistics(const FeatureActivations& activations, RowMask mask) {
-  const SparseRows& rows = activations.rows;
-  const int64_t n = rows.rows();
-  const int64_t m = rows.feature_count;
-  const bool has_documents = !activations.documents.empty();
-  const bool has_corpora = !activations.corpora.empty();
-  FEATFLOW_CHECK(mask.empty() || std::ssize(mask) == n, "one mask entry per row");
-  FEATFLOW_CHECK(!has_documents || std::ssize(activations.documents) == n, "a document per row");
-  FEATFLOW_CHECK(!has_corpora || std::ssize(activations.corpora) == n, "a corpus per row");
+  StatisticsPass pass(activations);
+  pass.add(activations, mask);
+  return pass.finish();
+}
 
-  FeatureStatistics result;
-  result.active_tokens.assign(m, 0);
-  if (has_documents) result.active_documents.assign(m, 0);
-  result.mass.assign(m, 0);
-  result.sum_of_squares.assign(m, 0);
-  result.minimum.assign(m, 0);
-  result.maximum.assign(m, 0);
-  if (has_corpora) {
-    result.corpus_names = activations.corpus_names;
-    result.corpus_rows.assign(result.corpus_names.size(), 0);
-    result.corpus_active.assign(result.corpus_names.size() * m, 0);
-    result.corpus_mass.assign(result.corpus_names.size() * m, 0);
-  }
-
-  std::vector<int32_t> last_document(has_documents ? m : 0, -1);
-  for (int64_t row = 0; row < n; ++row) {
-    if (!mask.empty() && mask[row] == 0) continue;
-    ++result.row_count;
-    const size_t corpus = has_corpora ? activations.corpora[row] : 0;
-    if (has_corpora) {
-      FEATFLOW_CHECK(corpus < result.corpus_names.size(), "corpus of a row");
-      ++result.corpus_rows[corpus];
-    }
-    for (int64_t e = rows.row_offsets[row]; e < rows.row_offsets[row + 1]; ++e) {
-      const int64_t j = rows.features[e];
-      const float f = rows.values[e];
-      if (result.active_tokens[j]++ == 0) result.minimum[j] = f;
-      result.minimum[j] = std::min(result.minimum[j], f);
-      result.maximum[j] = std::max(result.maximum[j], f);
-      result.mass[j] += f;
-      result.sum_of_squares[j] += static_cast<double>(f) * f;
-      if (has_documents && last_document[j] != activations.documents[row]) {
-        last_document[j] = activations.documents[row];
-        ++result.active_documents[j];
-      }
-      if (has_corpora) {
-        ++result.corpus_active[corpus * m + j];
-        result.corpus_mass[corpus * m + j] += f;
-      }
-    }
-  }
-  return result;
+FeatureStatistics feature_statistics(const ActivationShards& shards, RowMask mask) {
+  FEATFLOW_CHECK(mask.empty() || std::ssize(mask) == shards.rows(), "one mask entry per row");
+  StatisticsPass pass(shards.about());
+  shards.for_each([&](const FeatureActivations& shard, int64_t first_row) {
+    pass.add(shard, rows_of_mask(mask, first_row, shard.rows.rows()));
+  });
+  return pass.finish();
 }
 
 std::vector<uint8_t> measurable(const std::vector<int64_t>& active_tokens,

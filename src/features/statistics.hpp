@@ -28,8 +28,10 @@ struct FeatureStatistics {
   double mean_active(int64_t feature) const;
 };
 
-/// One pass over the rows inside the mask, summed in float64 in row order.
+/// Rows inside the mask, summed in float64 in row order.
 FeatureStatistics feature_statistics(const FeatureActivations& activations, RowMask mask = {});
+/// The same numbers, shard by shard; `mask` is that of all rows.
+FeatureStatistics feature_statistics(const ActivationShards& shards, RowMask mask = {});
 
 /// Definitions 9.
 struct MeasurableLimits {

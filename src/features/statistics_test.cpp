@@ -5,6 +5,7 @@
 #include <set>
 
 #include "features/dense_activations.hpp"
+#include "storage/temporary_folder.hpp"
 
 namespace featflow {
 namespace {
@@ -51,6 +52,34 @@ TEST(FeatureStatistics, AgreeWithDenseSums) {
       EXPECT_NEAR(statistics.mean_active(j), active ? mass / active : 0, 1e-12);
     }
     EXPECT_EQ(statistics.corpus_rows[0] + statistics.corpus_rows[1], statistics.row_count);
+  }
+}
+
+TEST(FeatureStatistics, OfShardsAreTheSameBits) {
+  const int64_t n = 503, m = 9;
+  FeatureActivations activations = activations_from_dense(random_dense(n, m, 0.2, 3), m);
+  add_documents(activations, 10, {"x", "y"});  // documents go on from shard to shard
+  std::vector<uint8_t> odd(n);
+  for (int64_t row = 0; row < n; ++row) odd[row] = row % 2;
+  const TemporaryFolder folder;
+  for (const int64_t shard_rows : {1, 64, 503}) {
+    save_in_shards(activations, shard_rows, folder / std::to_string(shard_rows));
+    const ActivationShards shards(folder / std::to_string(shard_rows));
+    for (const std::vector<uint8_t>& mask : {std::vector<uint8_t>(), odd}) {
+      const FeatureStatistics whole = feature_statistics(activations, mask);
+      const FeatureStatistics parts = feature_statistics(shards, mask);
+      EXPECT_EQ(parts.row_count, whole.row_count);
+      EXPECT_EQ(parts.active_tokens, whole.active_tokens);
+      EXPECT_EQ(parts.active_documents, whole.active_documents);
+      EXPECT_EQ(parts.mass, whole.mass);
+      EXPECT_EQ(parts.sum_of_squares, whole.sum_of_squares);
+      EXPECT_EQ(parts.minimum, whole.minimum);
+      EXPECT_EQ(parts.maximum, whole.maximum);
+      EXPECT_EQ(parts.corpus_names, whole.corpus_names);
+      EXPECT_EQ(parts.corpus_rows, whole.corpus_rows);
+      EXPECT_EQ(parts.corpus_active, whole.corpus_active);
+      EXPECT_EQ(parts.corpus_mass, whole.corpus_mass);
+    }
   }
 }
 

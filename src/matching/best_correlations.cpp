@@ -140,7 +140,7 @@ BestCorrelations best_correlations(const FeatureActivations& a, const FeatureAct
   const int64_t rows_of_matrix =
       std::ssize(workers) * of_b.count() * static_cast<int64_t>(sizeof(double) + 2 * sizeof(float));
   const int64_t transposed_bytes =
-      options.memory_bytes - rows_of_matrix - PackedRows::bytes(b.rows);
+      options.memory_bytes - rows_of_matrix - PackedRows::bytes(b.rows.active());
 
   Progress progress(options.progress_label, runs * a.rows.feature_count, "features");
   int64_t done = 0;

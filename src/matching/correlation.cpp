@@ -1,10 +1,9 @@
 #include "matching/correlation.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <numeric>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
@@ -37,35 +36,65 @@ bool better_a(const FeaturePair& x, const FeaturePair& y) {
   return x.feature_a < y.feature_a;
 }
 
+/// Features [first, end).
+struct FeatureBlock {
+  int64_t first = 0, end = 0;
+};
+
+/// Consecutive blocks of features whose entries take at most `bytes`, or of one feature.
+std::vector<FeatureBlock> blocks_within(const std::vector<int64_t>& active_tokens, int64_t bytes) {
+  std::vector<FeatureBlock> blocks;
+  for (int64_t first = 0; first < std::ssize(active_tokens); first = blocks.back().end) {
+    blocks.push_back({first, transposable_end(active_tokens, first, bytes)});
+  }
+  return blocks;
+}
+
+int64_t entry_bytes(const FeatureStatistics& statistics) {
+  return kBytesPerColumnEntry * std::accumulate(statistics.active_tokens.begin(),
+                                                statistics.active_tokens.end(), int64_t{0});
+}
+
+struct BlockPlan {
+  std::vector<FeatureBlock> a, b;
+};
+
+/// The fewest passes are made by blocks of A and of B of about the same size.
+BlockPlan plan_blocks(const FeatureStatistics& a, const FeatureStatistics& b, int64_t bytes) {
+  bytes = std::max<int64_t>(bytes, 0);
+  const int64_t of_b = std::min(entry_bytes(b), std::max(bytes / 2, bytes - entry_bytes(a)));
+  return {blocks_within(a.active_tokens, bytes - of_b), blocks_within(b.active_tokens, of_b)};
+}
+
 class Correlator {
  public:
-  Correlator(const FeatureActivations& b, const FeatureStatistics& a_statistics,
-             const FeatureStatistics& b_statistics, double floor)
-      : b_(b.rows),
-        m_b_(b.rows.feature_count),
-        a_statistics_(a_statistics),
+  Correlator(const FeatureStatistics& a_statistics, const FeatureStatistics& b_statistics,
+             double floor)
+      : a_statistics_(a_statistics),
         b_statistics_(b_statistics),
         a_inverse_(inverse_deviations(a_statistics)),
         b_inverse_(inverse_deviations(b_statistics)),
         floor_(floor),
-        workers_(thread_count(), Worker(b.rows.feature_count)),
+        workers_(thread_count(), Worker(b_statistics.feature_count())),
         pairs_(a_statistics.feature_count()),
         best_of_a_(a_statistics.feature_count(), FeaturePair{-1, -1, kNoCorrelation}) {}
 
-  /// One row of the matrix: feature `feature` of A against all of B.
-  void add_feature(int64_t feature, const Column& column, int worker_index) {
+  /// One row of the matrix, as far as `b` goes; its blocks come in order.
+  void add_feature(int64_t feature, const Column& column, const PackedRows& b, int worker_index) {
     if (std::isnan(a_inverse_[feature])) return;
     Worker& worker = workers_[worker_index];
-    std::fill(worker.products.begin(), worker.products.end(), 0.0);
-    add_products(column, b_, worker.products);
+    const int64_t first = b.first_feature(), count = b.feature_count();
+    double* products = worker.products.data() + first;
+    std::fill_n(products, count, 0.0);
+    add_products(column, b, {products, static_cast<size_t>(count)});
 
-    for (int64_t j = 0; j < m_b_; ++j) {
+    for (int64_t j = first; j < first + count; ++j) {
       worker.correlations[j] = static_cast<float>(
           pearson(a_statistics_.row_count, worker.products[j], a_statistics_.mass[feature],
                   b_statistics_.mass[j], a_inverse_[feature], b_inverse_[j]));
     }
     FeaturePair& best = best_of_a_[feature];
-    for (int64_t j = 0; j < m_b_; ++j) {
+    for (int64_t j = first; j < first + count; ++j) {
       const FeaturePair pair{static_cast<int32_t>(feature), static_cast<int32_t>(j),
                              worker.correlations[j]};
       // All three comparisons are false for the NaN of a feature without variance.
@@ -86,7 +115,7 @@ class Correlator {
     for (const FeaturePair& best : best_of_a_) {
       if (best.feature_b >= 0) matches.best_of_a.push_back(best);
     }
-    for (int64_t j = 0; j < m_b_; ++j) {
+    for (int64_t j = 0; j < b_statistics_.feature_count(); ++j) {
       FeaturePair best = workers_[0].best_of_b[j];
       for (const Worker& worker : workers_) {
         const FeaturePair& candidate = worker.best_of_b[j];
@@ -99,8 +128,6 @@ class Correlator {
   }
 
  private:
-  PackedRows b_;
-  int64_t m_b_;
   const FeatureStatistics& a_statistics_;
   const FeatureStatistics& b_statistics_;
   std::vector<double> a_inverse_, b_inverse_;
@@ -110,21 +137,43 @@ class Correlator {
   std::vector<FeaturePair> best_of_a_;           // [m_A]
 };
 
+PackedRows pack(const ActivationShards& shards, const FeatureBlock& block,
+                const FeatureStatistics& statistics, RowMask mask) {
+  const auto counts = std::span(statistics.active_tokens);
+  PackedRows packed(
+      block.first, block.end, shards.rows(),
+      std::accumulate(counts.begin() + block.first, counts.begin() + block.end, int64_t{0}));
+  shards.for_each([&](const FeatureActivations& shard, int64_t first_row) {
+    packed.append(shard.rows, rows_of_mask(mask, first_row, shard.rows.rows()));
+  });
+  return packed;
+}
+
+std::vector<uint8_t> counted_rows(const ActivationShards& b, const CorrelationOptions& options) {
+  std::vector<uint8_t> mask;
+  if (!options.corpora.empty()) mask = rows_of_corpora(b, options.corpora);
+  if (!options.rows.empty()) {
+    FEATFLOW_CHECK(std::ssize(options.rows) == b.rows(), "one mask entry per row");
+    if (mask.empty()) mask.assign(options.rows.size(), 1);
+    for (size_t row = 0; row < mask.size(); ++row) mask[row] &= options.rows[row] != 0;
+  }
+  return mask;
+}
+
 }  // namespace
 
 Matches correlate(const FeatureActivations& a, const FeatureActivations& b,
                   const CorrelationOptions& options) {
+  return correlate(ActivationShards(a), ActivationShards(b), options);
+}
+
+Matches correlate(const ActivationShards& a, const ActivationShards& b,
+                  const CorrelationOptions& options) {
   require_same_rows(a, b);
   FEATFLOW_CHECK(-1 <= options.floor && options.floor <= 1, "floor of a correlation");
-  FEATFLOW_CHECK(options.row_order.empty() || std::ssize(options.row_order) == a.rows.rows(),
+  FEATFLOW_CHECK(options.row_order.empty() || std::ssize(options.row_order) == a.rows(),
                  "row_order permutes all rows of A");
-  std::vector<uint8_t> mask;
-  if (!options.corpora.empty()) mask = rows_of_corpora(b, options.corpora);
-  if (!options.rows.empty()) {
-    FEATFLOW_CHECK(std::ssize(options.rows) == a.rows.rows(), "one mask entry per row");
-    if (mask.empty()) mask.assign(options.rows.size(), 1);
-    for (size_t row = 0; row < mask.size(); ++row) mask[row] &= options.rows[row] != 0;
-  }
+  const std::vector<uint8_t> mask = counted_rows(b, options);
 
   // Permutations stay within a corpus, so A's own statistics hold for its permuted rows too.
   FeatureStatistics a_statistics, b_statistics;
@@ -134,35 +183,47 @@ Matches correlate(const FeatureActivations& a, const FeatureActivations& b,
     }
   });
 
-  Correlator correlator(b, a_statistics, b_statistics, options.floor);
-  Progress progress(options.progress_label, a.rows.feature_count, "features");
-  const int64_t threads = thread_count();
+  const int64_t m_b = b.feature_count();
   const int64_t rows_of_matrix =
-      threads * b.rows.feature_count *
+      thread_count() * m_b *
       static_cast<int64_t>(sizeof(double) + sizeof(float) + sizeof(FeaturePair));
-  const int64_t transposed_bytes =
-      options.memory_bytes - rows_of_matrix - PackedRows::bytes(b.rows);
-  for (int64_t first = 0; first < a.rows.feature_count;) {
-    const int64_t end = transposable_end(a_statistics.active_tokens, first, transposed_bytes);
-    const FeatureColumns columns = transpose(
-        a.rows,
-        {.first_feature = first, .end_feature = end, .mask = mask, .row_order = options.row_order});
-    for (; first < end; first = std::min(first + kFeaturesPerStep, end)) {
-      throw_if_interrupted();
-      const int64_t count = std::min(kFeaturesPerStep, end - first);
-      parallel_for(count, 4, [&](int64_t begin, int64_t last, int worker) {
-        for (int64_t j = first + begin; j < first + last; ++j) {
-          correlator.add_feature(j, columns.column(j), worker);
-        }
-      });
-      progress.update(first + count);
+  const int64_t offsets = (b.rows() + 1) * static_cast<int64_t>(sizeof(int64_t));
+  const int64_t reading = std::max(a.working_bytes(), b.working_bytes());
+  const BlockPlan plan = plan_blocks(a_statistics, b_statistics,
+                                     options.memory_bytes - rows_of_matrix - offsets - reading);
+
+  Correlator correlator(a_statistics, b_statistics, options.floor);
+  Progress progress(options.progress_label, a.feature_count() * std::ssize(plan.b), "features");
+  int64_t done = 0;
+  FeatureColumns columns;
+  for (const FeatureBlock& b_block : plan.b) {
+    const PackedRows packed = pack(b, b_block, b_statistics, mask);
+    for (const FeatureBlock& a_block : plan.a) {
+      if (columns.row_count == 0 || plan.a.size() > 1) {
+        columns = {};  // before the next one is made
+        columns = transpose(a, a_statistics.active_tokens,
+                            {.first_feature = a_block.first,
+                             .end_feature = a_block.end,
+                             .mask = mask,
+                             .row_order = options.row_order});
+      }
+      for (int64_t first = a_block.first; first < a_block.end; first += kFeaturesPerStep) {
+        throw_if_interrupted();
+        const int64_t count = std::min(kFeaturesPerStep, a_block.end - first);
+        parallel_for(count, 4, [&](int64_t begin, int64_t last, int worker) {
+          for (int64_t j = first + begin; j < first + last; ++j) {
+            correlator.add_feature(j, columns.column(j), packed, worker);
+          }
+        });
+        progress.update(done += count);
+      }
     }
   }
 
   Matches matches;
-  matches.a = {a.model, a_statistics.active_tokens, a_statistics.active_documents};
-  matches.b = {b.model, b_statistics.active_tokens, b_statistics.active_documents};
-  matches.corpus = a.corpus;
+  matches.a = {a.about().model, a_statistics.active_tokens, a_statistics.active_documents};
+  matches.b = {b.about().model, b_statistics.active_tokens, b_statistics.active_documents};
+  matches.corpus = a.about().corpus;
   matches.corpora = options.corpora;
   matches.row_count = a_statistics.row_count;
   matches.floor = options.floor;

@@ -11,15 +11,17 @@ namespace featflow {
 
 struct CorrelationOptions {
   double floor = 0.3;
-  /// Working memory beside both inputs: a packed copy of B, one row of the m_A × m_B matrix per
-  /// thread, and the transpose of as many features of A at a time as the rest holds (at least one;
-  /// each block of them is a pass over A). The result does not depend on it.
+  /// Working memory, beside inputs that are in memory: one row of the m_A × m_B matrix per thread,
+  /// the shards being read, a packed copy of B and the transpose of A: whole if both fit, otherwise
+  /// of as many features at a time as fit (at least one). Each block of B's features is a pass over
+  /// A's blocks, and each of those a pass over the file. The result does not depend on it.
   int64_t memory_bytes = int64_t{2} << 30;
   /// Only rows of these corpora count; empty: all rows. Figures per corpus: one call for each.
   std::vector<std::string> corpora;
   /// Only these rows count (and only those of `corpora`); empty: all rows.
   RowMask rows = {};
-  /// A permutation [n] of A's rows, for nulls: row t of A is taken to be row row_order[t].
+  /// A permutation [n] of A's rows, for nulls: row t of A is taken to be row row_order[t]. Only for
+  /// activations in memory.
   std::span<const int32_t> row_order = {};
   std::string progress_label = "matching";
 };
@@ -29,6 +31,8 @@ struct CorrelationOptions {
 /// there: (active A) × (active B) products per row and no m_A × m_B matrix. Ties of a best match go
 /// to the lower feature. Every sum runs in row order, so the bytes are the same for every thread
 /// count and memory option. Throws Error if the rows differ.
+Matches correlate(const ActivationShards& a, const ActivationShards& b,
+                  const CorrelationOptions& options = {});
 Matches correlate(const FeatureActivations& a, const FeatureActivations& b,
                   const CorrelationOptions& options = {});
 

@@ -8,6 +8,7 @@
 #include "core/parallel.hpp"
 #include "features/dense_activations.hpp"
 #include "matching/null.hpp"
+#include "storage/temporary_folder.hpp"
 
 namespace featflow {
 namespace {
@@ -82,11 +83,14 @@ TEST(Correlate, AgreesWithDenseAtEveryMemoryLimitAndThreadCount) {
   for (const auto& [n, m_a, m_b] : {std::tuple(701, 37, 53), std::tuple(500, 64, 16),
                                     std::tuple(97, 1, 1), std::tuple(97, 1, 20)}) {
     const Planted p = planted(n, m_a, m_b, n);
+    const TemporaryFolder folder;
+    save_in_shards(p.sparse_a, 111, folder / "a");
+    save_in_shards(p.sparse_b, 100, folder / "b");
     std::optional<Matches> first;
     for (const int threads : {1, 3}) {
       set_thread_count(threads);
-      // One feature at a time; a few; all.
-      for (const int64_t memory : {int64_t{0}, (int64_t{2} << 20) + 20'000, int64_t{1} << 30}) {
+      // One feature of each at a time; a few; all.
+      for (const int64_t memory : {0, 15'000, 25'000, 1 << 30}) {
         CorrelationOptions options;
         options.memory_bytes = memory;
         const Matches matches = correlate(p.sparse_a, p.sparse_b, options);
@@ -95,6 +99,9 @@ TEST(Correlate, AgreesWithDenseAtEveryMemoryLimitAndThreadCount) {
           expect_dense(matches, p.a, m_a, p.b, m_b);
         }
         EXPECT_TRUE(same(*first, matches)) << threads << " threads, " << memory << " bytes";
+        const Matches of_files =
+            correlate(ActivationShards(folder / "a"), ActivationShards(folder / "b"), options);
+        EXPECT_TRUE(same(*first, of_files)) << threads << " threads, " << memory << " bytes";
       }
     }
   }
@@ -112,6 +119,12 @@ TEST(Correlate, CountsOnlyTheRowsOfChosenCorpora) {
   options.corpora = {"z", "x"};
   const Matches matches = correlate(p.sparse_a, p.sparse_b, options);
   const std::vector<uint8_t> mask = rows_of_corpora(p.sparse_b, options.corpora);
+  const TemporaryFolder folder;
+  save_in_shards(p.sparse_a, 60, folder / "a");
+  save_in_shards(p.sparse_b, 90, folder / "b");
+  options.memory_bytes = 9000;
+  EXPECT_TRUE(same(
+      matches, correlate(ActivationShards(folder / "a"), ActivationShards(folder / "b"), options)));
   EXPECT_EQ(matches.row_count, std::count(mask.begin(), mask.end(), 1));
   EXPECT_EQ(matches.corpora, options.corpora);
   expect_dense(matches, p.a, 12, p.b, 15, mask);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/blas.hpp"
-#include "model/vector_exp.hpp"
+#include "model/transformer_kernels.hpp"
 
 namespace featflow {
 namespace {
@@ -18,51 +18,28 @@ bool worth_threads(const AttentionShape& shape) {
   return shape.batch * shape.time * shape.row_width() > kParallelWork;
 }
 
-float dot(const float* a, const float* b, int64_t count) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-float inverse_rms(const float* x, int64_t width, float epsilon) {
-  return 1.0f / std::sqrt(dot(x, x, width) / static_cast<float>(width) + epsilon);
-}
-
 }  // namespace
 
 void rms_norm(const float* x, const float* weight, int64_t rows, int64_t width, float epsilon,
               float* y) {
+  const TransformerKernels& kernels = transformer_kernels();
 #pragma omp parallel for schedule(static) if (rows * width > kParallelWork)
   for (int64_t row = 0; row < rows; ++row) {
-    const float* in = x + row * width;
-    float* out = y + row * width;
-    const float scale = inverse_rms(in, width, epsilon);
-    for (int64_t i = 0; i < width; ++i) out[i] = in[i] * scale * weight[i];
+    kernels.rms_norm(x + row * width, weight, width, epsilon, y + row * width);
   }
 }
 
 void rms_norm_backward(const float* x, const float* weight, const float* dy, int64_t rows,
                        int64_t width, float epsilon, float* dx, float* d_weight) {
-  // With s = 1/sqrt(mean(x²) + ε) and g = dy · weight: dx = s g − x s³ (g·x)/width.
+  const TransformerKernels& kernels = transformer_kernels();
   constexpr int64_t kParts = 32;  // fixed, so that d_weight does not depend on the threads
   std::vector<float> partial(static_cast<size_t>(kParts * width), 0.0f);
 #pragma omp parallel for schedule(static) if (rows * width > kParallelWork)
   for (int64_t part = 0; part < kParts; ++part) {
     float* dw = partial.data() + part * width;
     for (int64_t row = rows * part / kParts; row < rows * (part + 1) / kParts; ++row) {
-      const float* in = x + row * width;
-      const float* d_out = dy + row * width;
-      float* d_in = dx + row * width;
-      const float scale = inverse_rms(in, width, epsilon);
-      float projection = 0;
-#pragma omp simd reduction(+ : projection)
-      for (int64_t i = 0; i < width; ++i) projection += d_out[i] * weight[i] * in[i];
-      const float pull = scale * scale * scale * projection / static_cast<float>(width);
-      for (int64_t i = 0; i < width; ++i) {
-        d_in[i] = scale * d_out[i] * weight[i] - pull * in[i];
-        dw[i] += d_out[i] * in[i] * scale;
-      }
+      kernels.rms_norm_backward(x + row * width, weight, dy + row * width, width, epsilon,
+                                dx + row * width, dw);
     }
   }
   std::fill(d_weight, d_weight + width, 0.0f);
@@ -74,31 +51,22 @@ void rms_norm_backward(const float* x, const float* weight, const float* dy, int
 }
 
 void swiglu(const float* gate_up, int64_t rows, int64_t width, float* y) {
+  const TransformerKernels& kernels = transformer_kernels();
 #pragma omp parallel for schedule(static) if (rows * width > kParallelWork)
   for (int64_t row = 0; row < rows; ++row) {
     const float* gate = gate_up + row * 2 * width;
-    const float* up = gate + width;
-    float* out = y + row * width;
-    for (int64_t i = 0; i < width; ++i) out[i] = gate[i] / (1.0f + vector_exp(-gate[i])) * up[i];
+    kernels.swiglu(gate, gate + width, width, y + row * width);
   }
 }
 
 void swiglu_backward(const float* gate_up, const float* dy, int64_t rows, int64_t width,
                      float* d_gate_up) {
+  const TransformerKernels& kernels = transformer_kernels();
 #pragma omp parallel for schedule(static) if (rows * width > kParallelWork)
   for (int64_t row = 0; row < rows; ++row) {
     const float* gate = gate_up + row * 2 * width;
-    const float* up = gate + width;
-    const float* d_out = dy + row * width;
     float* d_gate = d_gate_up + row * 2 * width;
-    float* d_up = d_gate + width;
-#pragma omp simd
-    for (int64_t i = 0; i < width; ++i) {
-      const float sigmoid = 1.0f / (1.0f + vector_exp(-gate[i]));
-      const float silu = gate[i] * sigmoid;
-      d_gate[i] = d_out[i] * up[i] * (sigmoid + silu * (1.0f - sigmoid));
-      d_up[i] = d_out[i] * silu;
-    }
+    kernels.swiglu_backward(gate, gate + width, dy + row * width, width, d_gate, d_gate + width);
   }
 }
 
@@ -158,6 +126,7 @@ void probabilities(const AttentionShape& shape, const Tile& tile, const float* q
                    float* p) {
   const int64_t ld = shape.row_width(), keys = tile.keys();
   const float scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
+  const TransformerKernels& kernels = transformer_kernels();
   sgemm(Transpose::kNo, Transpose::kYes, tile.rows(), keys, shape.head_dim, scale,
         q + tile.begin * ld, ld, k + tile.first_key * ld, ld, 0, p, keys);
   for (int64_t i = tile.begin; i < tile.end; ++i) {
@@ -165,17 +134,9 @@ void probabilities(const AttentionShape& shape, const Tile& tile, const float* q
     const int64_t from =
         shape.window > 0 ? std::max<int64_t>(0, i - shape.window + 1) - tile.first_key : 0;
     const int64_t to = i + 1 - tile.first_key;
-    float maximum = row[from];
-#pragma omp simd reduction(max : maximum)
-    for (int64_t j = from; j < to; ++j) maximum = std::max(maximum, row[j]);
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = from; j < to; ++j) {
-      row[j] = vector_exp(row[j] - maximum);
-      sum += row[j];
-    }
-    const float inverse = 1.0f / sum;
-    for (int64_t j = from; j < to; ++j) row[j] *= inverse;
+    const float maximum = kernels.maximum(row + from, to - from);
+    const float sum = kernels.exponentials(row + from, maximum, to - from, row + from);
+    kernels.multiply(1.0f / sum, row + from, to - from);
     std::fill(row, row + from, 0.0f);
     std::fill(row + to, row + keys, 0.0f);
   }
@@ -232,10 +193,7 @@ void attention_backward(const AttentionShape& shape, const float* qkv, const flo
         sgemm(Transpose::kNo, Transpose::kYes, rows, keys, dim, 1, d_o_tile, out_ld,
               qkv + v_at + first, ld, 0, ds.data(), keys);
         for (int64_t i = 0; i < rows; ++i) {
-          const float* p_row = p.data() + i * keys;
-          float* ds_row = ds.data() + i * keys;
-          const float mean = dot(p_row, ds_row, keys);
-          for (int64_t j = 0; j < keys; ++j) ds_row[j] = p_row[j] * (ds_row[j] - mean);
+          transformer_kernels().softmax_backward(p.data() + i * keys, keys, ds.data() + i * keys);
         }
         // dQ = dS K / sqrt(d);  dK += dSᵀ Q / sqrt(d);  dV += Pᵀ dO
         sgemm(Transpose::kNo, Transpose::kNo, rows, dim, keys, scale, ds.data(), keys,

@@ -13,7 +13,6 @@
 #include "core/error.hpp"
 #include "model/evaluation.hpp"
 #include "model/reference_transformer.hpp"
-#include "model/vector_exp.hpp"
 
 namespace featflow {
 namespace {
@@ -326,18 +325,6 @@ TEST(Model, ErrorsSayWhatIsWrong) {
   checkpoint.tensors.erase("model.norm.weight");
   EXPECT_THAT(error_of([&] { Model broken(checkpoint); }),
               HasSubstr("model.norm.weight is missing"));
-}
-
-TEST(VectorExp, IsAccurateAndKeepsNaN) {
-  double worst = 0;
-  for (double x = -87; x < 88; x += 0.00137) {
-    const double expected = std::exp(static_cast<double>(static_cast<float>(x)));
-    worst = std::max(worst, std::abs(vector_exp(static_cast<float>(x)) - expected) / expected);
-  }
-  EXPECT_LT(worst, 2e-7);
-  EXPECT_EQ(vector_exp(0), 1);
-  EXPECT_LT(vector_exp(-1e30f), 2e-38f);
-  EXPECT_TRUE(std::isnan(vector_exp(std::nanf(""))));
 }
 
 TEST(Generate, GreedyFollowsTheReference) {

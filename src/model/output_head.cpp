@@ -5,20 +5,13 @@
 #include <vector>
 
 #include "core/blas.hpp"
-#include "model/vector_exp.hpp"
+#include "model/transformer_kernels.hpp"
 
 namespace featflow {
 namespace {
 
 // Elements below which waking other threads costs more than they save.
 constexpr int64_t kParallelWork = 1 << 15;
-
-float row_maximum(const float* row, int64_t count) {
-  float maximum = row[0];
-#pragma omp simd reduction(max : maximum)
-  for (int64_t i = 0; i < count; ++i) maximum = std::max(maximum, row[i]);
-  return maximum;
-}
 
 }  // namespace
 
@@ -33,14 +26,13 @@ std::vector<int32_t> next_tokens(std::span<const int32_t> ids, int64_t time) {
 
 void score_logits(const float* logits, const int32_t* targets, int64_t rows, int64_t vocab,
                   float* loss, uint8_t* correct) {
+  const TransformerKernels& kernels = transformer_kernels();
 #pragma omp parallel for schedule(static) if (rows * vocab > kParallelWork)
   for (int64_t r = 0; r < rows; ++r) {
     if (targets[r] == kNoTarget) continue;
     const float* row = logits + r * vocab;
-    const float maximum = row_maximum(row, vocab);
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < vocab; ++i) sum += vector_exp(row[i] - maximum);
+    const float maximum = kernels.maximum(row, vocab);
+    const float sum = kernels.sum_of_exponentials(row, maximum, vocab);
     loss[r] = std::log(sum) - (row[targets[r]] - maximum);
     correct[r] =
         row[targets[r]] == maximum && std::find(row, row + targets[r], maximum) == row + targets[r];
@@ -49,6 +41,7 @@ void score_logits(const float* logits, const int32_t* targets, int64_t rows, int
 
 double cross_entropy_backward(float* logits, const int32_t* targets, int64_t rows, int64_t vocab,
                               float scale) {
+  const TransformerKernels& kernels = transformer_kernels();
   std::vector<double> loss(static_cast<size_t>(rows), 0.0);
 #pragma omp parallel for schedule(static) if (rows * vocab > kParallelWork)
   for (int64_t r = 0; r < rows; ++r) {
@@ -57,16 +50,10 @@ double cross_entropy_backward(float* logits, const int32_t* targets, int64_t row
       std::fill(row, row + vocab, 0.0f);
       continue;
     }
-    const float maximum = row_maximum(row, vocab), target_logit = row[targets[r]];
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < vocab; ++i) {
-      row[i] = vector_exp(row[i] - maximum);
-      sum += row[i];
-    }
+    const float maximum = kernels.maximum(row, vocab), target_logit = row[targets[r]];
+    const float sum = kernels.exponentials(row, maximum, vocab, row);
     loss[static_cast<size_t>(r)] = std::log(sum) - (target_logit - maximum);
-    const float factor = scale / sum;
-    for (int64_t i = 0; i < vocab; ++i) row[i] *= factor;
+    kernels.multiply(scale / sum, row, vocab);
     row[targets[r]] -= scale;
   }
   double total = 0;

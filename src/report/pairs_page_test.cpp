@@ -5,12 +5,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/error.hpp"
 #include "features/dense_activations.hpp"
 #include "report/decoded_page.hpp"
 #include "storage/csv.hpp"
+#include "storage/files.hpp"
 #include "storage/temporary_folder.hpp"
 #include "tokens/token_shard.hpp"
 #include "tokens/tokenizer.hpp"
@@ -35,8 +38,10 @@ class Family {
     const std::vector<std::string> words = {"local x = nil\n", "once upon a time ", "def g(y):\n",
                                             std::string(kMarkup)};
     for (int d = 0; d < 30; ++d) {
+      std::string& document = documents.emplace_back();
+      // Numbers, so that no stretch of the text stands there twice.
       for (int w = 0; w < 12; ++w)
-        (w == 0 ? documents.emplace_back() : documents.back()) += words[rng.below(4)];
+        document += words[rng.below(4)] + std::to_string(rng.below(10'000));
     }
     page.tokenizer = folder_ / "tokenizer.model";
     Tokenizer::train({.vocab_size = 320}, documents, page.tokenizer);

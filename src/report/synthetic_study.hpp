@@ -236,7 +236,7 @@ class Study {
   /// a control of the base.
   void add_controls(const Matches& edge) {
     const FeatureActivations &p = activations_[0], &c = activations_[1];
-    const FeatureActivations p2 = encode("BabyPython@Lua", 30, 11), c2 = encode("Lua@Lua", 150, 12),
+    const FeatureActivations p2 = encode("BabyPython@Lua", 30, 11), c2 = encode("Lua@Lua", 70, 12),
                              p3 = encode("BabyPython@BabyPython", 10, 13),
                              other = encode("AnotherSeed", 240, 14);
     const Matches pp = correlate(p, p2), pc = correlate(p, c2), cc = correlate(c, c2),

@@ -102,15 +102,13 @@ void add_pair(const Study& study, const MatchedPair& pair, StageGraph& graph) {
   stage.inputs = {"activations/" + pair.a, "activations/" + pair.b};
   stage.estimated_seconds = correlation_seconds(study.matching.tokens) * (pair.edge ? 4 : 2);
   stage.estimated_bytes = 10 << 20;
-  stage.estimated_memory =  // both sides and their mapped files; a copy and a transpose
-      5 * activations_memory(study.matching.tokens) +
-      std::min(activations_memory(study.matching.tokens),
-               parse_bytes(study.matching.memory, "matching.memory"));
+  // A copy of one side, a transpose of the other; for an edge beside both, which are in memory.
+  stage.estimated_memory = (pair.edge ? 2 * activations_memory(study.matching.tokens) : 0) +
+                           std::min(2 * activations_memory(study.matching.tokens),
+                                    parse_bytes(study.matching.memory, "matching.memory"));
   stage.run = [&study, pair, seed](const StageContext& context) {
-    const FeatureActivations rows_a =
-        load_feature_activations(context.input("activations/" + pair.a));
-    const FeatureActivations rows_b =
-        load_feature_activations(context.input("activations/" + pair.b));
+    const ActivationShards rows_a(context.input("activations/" + pair.a));
+    const ActivationShards rows_b(context.input("activations/" + pair.b));
     CorrelationOptions options = correlation_options(study, pair.a + " → " + pair.b);
     const Matches matches = correlate(rows_a, rows_b, options);
     save_matches(matches, context.folder, measurable_limits(study));
@@ -121,9 +119,13 @@ void add_pair(const Study& study, const MatchedPair& pair, StageGraph& graph) {
       save_matches(correlate(rows_a, rows_b, options), context.folder / "intersection",
                    measurable_limits(study));
     }
-    if (pair.edge) {
+    if (pair.edge) {  // Shifts and groups of documents are drawn from rows in memory.
+      const FeatureActivations all_a =
+          load_feature_activations(context.input("activations/" + pair.a));
+      const FeatureActivations all_b =
+          load_feature_activations(context.input("activations/" + pair.b));
       write_file_atomic(context.folder / "edge.json",
-                        edge_json(study, rows_a, rows_b, matches, seed).dump(2) + "\n");
+                        edge_json(study, all_a, all_b, matches, seed).dump(2) + "\n");
     }
   };
   graph.add(std::move(stage));

@@ -102,7 +102,7 @@ class Summary {
       if (model.merge.balanced()) {
         const json balance = read_json(run_ / "sweep" / model.name / "sweep.json")["balance"];
         line(fmt::format(
-            "  equal {} on held-out text at t = {}; on all documents at t = {}",
+            "  equal {} at t = {} on the half of the documents that chose t; on all at t = {}",
             balance["rule"] == "gain" ? "gain" : "accuracy",
             balance_point(balance["t"], balance["interval"]),
             balance_point(balance["all_documents"]["t"], balance["all_documents"]["interval"])));

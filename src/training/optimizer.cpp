@@ -4,17 +4,18 @@
 #include <cmath>
 #include <vector>
 
+#include "training/optimizer_kernels.hpp"
+
 namespace featflow {
 namespace {
-// Parameters below which waking other threads costs more than they save.
-constexpr int64_t kParallelWork = 1 << 15;
+constexpr int64_t kPart = 1 << 14;   // parameters that one thread takes at a time
+constexpr int64_t kSerialParts = 2;  // waking other threads for so few costs more than they save
 }  // namespace
 
 double global_norm(std::span<const float> values) {
-  constexpr int64_t kPart = 1 << 14;
   const int64_t parts = (std::ssize(values) + kPart - 1) / kPart;
   std::vector<double> sums(static_cast<size_t>(parts));
-#pragma omp parallel for schedule(static) if (parts > 2)
+#pragma omp parallel for schedule(static) if (parts > kSerialParts)
   for (int64_t part = 0; part < parts; ++part) {
     const float* begin = values.data() + part * kPart;
     const int64_t count = std::min(kPart, std::ssize(values) - part * kPart);
@@ -31,26 +32,25 @@ double global_norm(std::span<const float> values) {
 void AdamWUpdate::apply(std::span<float> weights, std::span<const float> gradients,
                         std::span<float> m, std::span<float> v) const {
   const auto t = static_cast<double>(step);
-  const auto rate = static_cast<float>(learning_rate / (1 - std::pow(beta1, t)));
-  const auto v_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, t)));
-  const auto keep = static_cast<float>(1 - learning_rate * weight_decay);
-  const auto b1 = static_cast<float>(beta1), b2 = static_cast<float>(beta2);
-  const auto one_minus_b1 = static_cast<float>(1 - beta1);
-  const auto one_minus_b2 = static_cast<float>(1 - beta2);
-  const auto scale = static_cast<float>(gradient_scale), eps = static_cast<float>(epsilon);
+  const AdamWFactors factors = {
+      .beta1 = static_cast<float>(beta1),
+      .new1 = static_cast<float>(1 - beta1),
+      .beta2 = static_cast<float>(beta2),
+      .new2 = static_cast<float>(1 - beta2),
+      .gradient_scale = static_cast<float>(gradient_scale),
+      .keep = static_cast<float>(1 - learning_rate * weight_decay),
+      .rate = static_cast<float>(learning_rate / (1 - std::pow(beta1, t))),
+      .root_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, t))),
+      .epsilon = static_cast<float>(epsilon),
+  };
+  const OptimizerKernels& kernels = optimizer_kernels();
   const int64_t count = std::ssize(weights);
-  float* const w_data = weights.data();
-  float* const m_data = m.data();
-  float* const v_data = v.data();
-  const float* const g_data = gradients.data();
-#pragma omp parallel for simd schedule(static) if (parallel : count > kParallelWork)
-  for (int64_t i = 0; i < count; ++i) {
-    const float g = g_data[i] * scale;
-    const float mi = b1 * m_data[i] + one_minus_b1 * g;
-    const float vi = b2 * v_data[i] + one_minus_b2 * g * g;
-    m_data[i] = mi;
-    v_data[i] = vi;
-    w_data[i] = w_data[i] * keep - rate * mi / (std::sqrt(vi) * v_scale + eps);
+  const int64_t parts = (count + kPart - 1) / kPart;
+#pragma omp parallel for schedule(static) if (parts > kSerialParts)
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t begin = part * kPart;
+    kernels.adamw(factors, gradients.data() + begin, weights.data() + begin, m.data() + begin,
+                  v.data() + begin, std::min(kPart, count - begin));
   }
 }
 

@@ -43,6 +43,32 @@ TEST(AdamW, AgreesWithFloat64OverTwentySteps) {
   }
 }
 
+// Counts around the widths of registers and of a thread's part; no pointer aligned; denormals.
+TEST(AdamW, OfAnyCountAgreesWithFloat64) {
+  const AdamWUpdate update{.step = 2, .learning_rate = 0.01, .weight_decay = 0.1};
+  Rng rng(3);
+  for (const size_t count : {0, 1, 3, 7, 9, 15, 16, 17, 33, 65, 16383, 16385, 50001}) {
+    std::vector<float> w(count + 2), m(count + 2), v(count + 2), g(count + 2);
+    for (size_t i = 0; i < w.size(); ++i) {
+      w[i] = static_cast<float>(rng.normal());
+      m[i] = i % 5 == 0 ? 3e-39f : static_cast<float>(rng.normal());
+      v[i] = i % 5 == 0 ? 2e-39f : static_cast<float>(rng.uniform() + 0.01);
+      g[i] = i % 5 == 0 ? 0 : static_cast<float>(rng.normal());
+    }
+    const std::vector<float> w0 = w, m0 = m, v0 = v;
+    update.apply(std::span(w).subspan(1, count), std::span(g).subspan(1, count),
+                 std::span(m).subspan(1, count), std::span(v).subspan(1, count));
+    for (size_t i = 1; i <= count; ++i) {
+      const double rm = 0.9 * m0[i] + 0.1 * g[i], rv = 0.999 * v0[i] + 0.001 * g[i] * g[i];
+      const double m_hat = rm / (1 - 0.9 * 0.9), v_hat = rv / (1 - 0.999 * 0.999);
+      ASSERT_NEAR(m[i], rm, 1e-6) << i;
+      ASSERT_NEAR(v[i], rv, 1e-6 * rv + 1e-44) << i;
+      ASSERT_NEAR(w[i], w0[i] * 0.999 - 0.01 * m_hat / (std::sqrt(v_hat) + 1e-8), 1e-5) << i;
+    }
+    EXPECT_TRUE(w[0] == w0[0] && w.back() == w0.back() && v.back() == v0.back()) << count;
+  }
+}
+
 TEST(GlobalNorm, AgreesWithFloat64) {
   Rng rng(2);
   for (const size_t count : {size_t{0}, size_t{1}, size_t{16384}, size_t{50001}}) {

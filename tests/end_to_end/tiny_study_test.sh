@@ -31,17 +31,29 @@ first=$(head -n 1 run/model/Base/metrics.jsonl | sed 's/.*"loss":\([0-9.]*\).*/\
 last=$(grep '"loss"' run/model/Base/metrics.jsonl | grep -v validation | tail -n 1 | sed 's/.*"loss":\([0-9.]*\).*/\1/')
 awk -v a="$first" -v b="$last" 'BEGIN { exit !(a > 5 && b < 2.5) }' || fail "loss $first → $last"
 
+# Ceilings and nulls of one edge, and a control beside it.
+for key in '"ceiling"' '"conditional"' '"seed_dependent"' '"found_again"'; do
+  grep -q "$key" run/verdict/Base--Lua/verdict.json || fail "no $key in verdict.json"
+done
+for null in shifted_rows same_token random_model; do
+  grep -q "\"null\": \"$null\"" run/nulls/Base--Lua/nulls.json || fail "no null $null"
+done
+grep -q '"controls":\[{"parent":"Base","child":"Untrained"' run/flow/flow/flow.json || fail "no control in flow.json"
+grep -q 'against a second autoencoder of each' out.txt || fail "no ceiling in the summary"
+
 # Effects of removing features: at most 3 of each class, and whatever the case studies add.
-check=run/causal/Base--Lua/causal.json
+check=run/causal/Stories--Merged/causal.json
 for class in persisting disappearing emerging; do
   n=$(grep -c "\"class\": \"$class\"" "$check" || true)
-  [ "$n" -ge 1 ] && [ "$n" -le 3 ] || fail "$n pairs of class $class, expected 1 to 3"
+  [ "$n" -le 3 ] || fail "$n pairs of class $class, expected at most 3"
+  [ "$class" = persisting ] || [ "$n" -ge 1 ] || fail "no pairs of class $class"
 done
-for key in '"logit_correlation"' '"cosine"' '"flagged": \(true\|false\)'; do
-  [ "$(grep -c "$key" "$check")" = "$(grep -c '"class"' "$check")" ] || fail "not in every pair: $key"
+pairs=$(grep -c '"class"' "$check")
+for key in '"logit_correlation": -?[0-9]' '"cosine": -?[0-9]' '"flagged": (true|false)'; do
+  [ "$(grep -cE "$key" "$check")" = "$pairs" ] || fail "not in every pair: $key"
 done
-[ "$(grep -c '"mean_change"' "$check")" = $((2 * $(grep -c '"class"' "$check"))) ] || fail "an effect is missing"
-[ "$(grep -cE 'causal check: .* pairs -?[0-9.]+, flagged [0-9]+ of [0-9]+' out.txt)" = 4 ] ||
+[ "$(grep -c '"mean_change"' "$check")" = $((2 * pairs)) ] || fail "an effect is missing"
+[ "$(grep -cE 'causal check: .* pairs (–|-?[0-9.]+), flagged [0-9]+ of [0-9]+' out.txt)" = 4 ] ||
   fail "not a line for every edge: $(grep causal out.txt)"
 
 # Methods compared: each has a balance point with its interval, and counts for both parents; what is
@@ -151,7 +163,7 @@ cut -d , -f 2 pairs3/key.csv | sort -u | paste -sd ' ' | grep -qx 'Base--Lua edg
 awk -F , 'NR > 1 { split($3, b, "-"); if ($6 < b[1] || $6 > b[2]) exit 1 }' pairs/key.csv || fail "a pair outside its band"
 [ "$(wc -l <pairs/pairs.jsonl)" = $(($(wc -l <pairs/key.csv) - 1)) ] || fail "pairs without a key"
 refused "did you mean 'Base--Lua'" "$FEATFLOW" pairs run --edge Base--Lau --out x
-refused "below the floor" "$FEATFLOW" pairs run --bands 0.1,1 --out x
+refused "threshold 0.1 asked for" "$FEATFLOW" pairs run --bands 0.1,1 --out x
 mv run/matching/Base--Lua unmatched
 refused "stage matching/Base--Lua is missing" "$FEATFLOW" pairs run --out x
 mv unmatched run/matching/Base--Lua

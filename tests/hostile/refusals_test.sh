@@ -20,6 +20,10 @@ refused "nothing*.jsonl" "$FEATFLOW" run family/missing.toml --out new
 refused "matching.floor is 0.9" "$FEATFLOW" run $study --out run --set matching.floor=0.9
 refused "extension_share" "$FEATFLOW" run $study --out run --set model.Merged.extension_share=0.1
 
+# The processor.
+refused "FEATFLOW_CPU is 'sse'" env FEATFLOW_CPU=sse "$FEATFLOW" doctor
+FEATFLOW_CPU=baseline "$FEATFLOW" doctor | grep '^kernels  *baseline' >/dev/null || fail "FEATFLOW_CPU is not obeyed"
+
 # Text.
 : >family/empty.jsonl
 sed 's/english.jsonl/empty.jsonl/' $study >family/empty.toml

@@ -7,6 +7,7 @@
 #include <map>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "core/error.hpp"
 #include "storage/files.hpp"
@@ -50,6 +51,7 @@ TEST(Studies, AllOfTheRepositoryAreRead) {
     }
   }
   EXPECT_TRUE(studies.contains("studies/quick.toml"));
+  EXPECT_TRUE(studies.contains("studies/paper.toml"));
   collect_blocks(kRoot / "README.md", studies);
   for (const auto& entry : std::filesystem::recursive_directory_iterator(kRoot / "docs")) {
     if (entry.path().extension() == ".md") collect_blocks(entry.path(), studies);
@@ -61,6 +63,26 @@ TEST(Studies, AllOfTheRepositoryAreRead) {
     } catch (const Error& error) {
       ADD_FAILURE() << error.what();
     }
+  }
+}
+
+// What the authors published about their models; text enough for matching must be held out too.
+TEST(Studies, ThePapersHasItsSizes) {
+  const Study study = read_study(kRoot / "studies" / "paper.toml");
+  EXPECT_EQ(study.architecture.parameter_count(), 35'128'832);
+  EXPECT_EQ(study.autoencoder.training.expansion * study.architecture.intermediate_size, 16'384);
+  EXPECT_EQ(study.autoencoder.block_size * study.autoencoder.batch_blocks, 3'072);
+  const TrainingConfig& training = study.model("BabyPython").training;
+  EXPECT_EQ(training.block_size * training.batch_blocks, 16'384);
+  EXPECT_NEAR(static_cast<double>(training.tokens), 3 * 0.975 * 335.6e6, 1e5);
+  ASSERT_EQ(study.models.size(), 4u);
+  EXPECT_TRUE(study.model("LuaStories").merge.balanced());
+  EXPECT_EQ(study.model("LuaStories").merge.steps, 51);
+  const std::vector<std::string> all = {"baby_python", "lua", "stories"};
+  EXPECT_EQ(study.corpora_seen("LuaStories"), all);
+  // A third of the matching tokens from each corpus, the smallest of 150M tokens.
+  for (const CorpusConfig& corpus : study.corpora) {
+    EXPECT_GT(150e6 * corpus.matching_share, static_cast<double>(study.matching.tokens) / 3);
   }
 }
 
