@@ -146,7 +146,7 @@ export function ScatterChart({ groups, xLine, yLine, xLabel, yLabel, format = St
   const range = (of, line, pixels) => scaleLinear(extent([...points.map(of), line.at]), pixels).nice(5);
   const x = range((p) => p.x, xLine, [kMargin.left, width - kMargin.right]);
   const y = range((p) => p.y, yLine, [height - kMargin.bottom, kMargin.top]);
-  const marker = (shape) => symbol(kShapes[shape], 46)();
+  const marker = (shape) => symbol(kShapes[shape], 64)();
   return (
     <figure class="chart" ref={ref}>
       <ul class="legend">

@@ -93,7 +93,7 @@ function Edge({ check, known }) {
           title={`Correlation of effects against correlation of activations, ${check.parent} → ${check.child}; the list below holds the numbers`}
           xLine={{ at: check.threshold, label: `τ = ${fixed(check.threshold, 2)}` }}
           yLine={{ at: check.effect_correlation_bar, label: `flagged below ${fixed(check.effect_correlation_bar, 1)}` }}
-          xLabel="r of the activations" yLabel="correlation of the effects" format={(v) => fixed(v, 1)} />
+          xLabel="r of the activations" yLabel="correlation of the effects" format={(v) => fixed(v, 2)} />
       )}
       <p class="muted">
         Each point is a pair, and opens the parent's feature.
