@@ -68,11 +68,12 @@ std::vector<std::string> control_lines(const Study& study, const std::filesystem
     lines.push_back(fmt::format("  {} → {}, features of {} against nulls:", parent, child, parent));
     for (const json& entry : read_json(run / "nulls" / edge_name(parent, child) / "nulls.json")) {
       const Significance null = parse_significance(entry);
-      lines.push_back(fmt::format(
-          "    {:<34} {:.3g} match by it, {} of {} matches are significant (false discovery rate "
-          "{:g})",
-          meaning(null.kind), null.a.null_matched, null.a.matched_significant, null.a.matched,
-          null.alpha));
+      lines.push_back(
+          fmt::format("    {:<34} {:.3g} match by it; of {} matches {} exceed every maximum of "
+                      "their own, {} are "
+                      "significant (false discovery rate {:g})",
+                      meaning(null.kind), null.a.null_matched, null.a.matched,
+                      null.a.matched_above_own, null.a.matched_significant, null.alpha));
     }
   }
   return lines;
