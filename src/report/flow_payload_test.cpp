@@ -55,10 +55,11 @@ TEST(ReportFlow, VerdictsAreThoseOfTheirStage) {
   // Every class has some features, so that none can stand for another.
   for (const auto* list : {&verdict.of_parent.persists, &verdict.of_parent.absent,
                            &verdict.of_parent.seed_dependent, &verdict.of_parent.unresolved}) {
-    ASSERT_FALSE(list->empty())
-        << verdict.of_parent.persists.size() << " persist, " << verdict.of_parent.absent.size()
-        << " disappeared, " << verdict.of_parent.seed_dependent.size() << " depend on the seed, "
-        << verdict.of_parent.unresolved.size() << " unresolved";
+    ASSERT_FALSE(list->empty()) << verdict.of_parent.persists.size() << " persist, "
+                                << verdict.of_parent.absent.size() << " disappeared, "
+                                << verdict.of_parent.seed_dependent.size()
+                                << " depend on the seed, " << verdict.of_parent.unresolved.size()
+                                << " unresolved";
   }
   const Json& shown = overview().at("flow").at("family").at(0).at("verdict");
   expect_side(shown.at("parent"), verdict.of_parent, verdict.threshold);
