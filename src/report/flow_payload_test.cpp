@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "flow/verdict.hpp"
 #include "report/overview.hpp"
 #include "report/synthetic_study.hpp"
+#include "storage/files.hpp"
 
 namespace featflow {
 namespace {

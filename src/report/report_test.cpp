@@ -3,10 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "core/error.hpp"
 #include "report/payload.hpp"
 #include "report/report_template.hpp"
 #include "report/synthetic_study.hpp"
+#include "storage/files.hpp"
 
 namespace featflow {
 namespace {
