@@ -9,6 +9,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <exception>
 #include <memory>
 #include <sstream>
@@ -19,10 +20,16 @@
 namespace featflow::bench {
 namespace {
 
+double own_processor_seconds() {
+  timespec time = {};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 constexpr char kRound = 'r', kQuit = 'q';
 
 /// The process of one side. Each kRound it is sent is answered by a line
-/// "SECONDS PEAK_BYTES KEY=VALUE…", or "! MESSAGE".
+/// "SECONDS PROCESSOR_SECONDS PEAK_BYTES KEY=VALUE…", or "! MESSAGE".
 class SideProcess {
  public:
   explicit SideProcess(const Side& side) {
@@ -64,9 +71,12 @@ class SideProcess {
     if (line.empty()) throw Error(result_.name + ": its process ended, expected a measurement");
     if (line[0] == '!') throw Error(result_.name + ": " + line.substr(2));
     std::istringstream in(line);
-    double seconds = 0;
-    in >> seconds >> result_.peak_bytes;
-    if (timed) result_.seconds.push_back(seconds * result_.scale);
+    double seconds = 0, processor_seconds = 0;
+    in >> seconds >> processor_seconds >> result_.peak_bytes;
+    if (timed) {
+      result_.seconds.push_back(seconds * result_.scale);
+      result_.processor_seconds.push_back(processor_seconds * result_.scale);
+    }
     for (std::string fact; in >> fact;) {
       const size_t equals = fact.find('=');
       result_.facts[fact.substr(0, equals)] = std::stod(fact.substr(equals + 1));
@@ -81,9 +91,11 @@ class SideProcess {
       const Work work = side.prepare();
       while (std::fgetc(orders) == kRound) {
         const auto start = std::chrono::steady_clock::now();
+        const double processor_start = own_processor_seconds();
         const Facts facts = work();
         const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-        fmt::print(answers, "{} {}", elapsed.count(), peak_memory_bytes());
+        fmt::print(answers, "{} {} {}", elapsed.count(), own_processor_seconds() - processor_start,
+                   peak_memory_bytes());
         for (const auto& [key, value] : facts) fmt::print(answers, " {}={}", key, value);
         std::fputc('\n', answers);
         std::fflush(answers);

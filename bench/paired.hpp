@@ -24,7 +24,9 @@ struct Side {
 struct Measurement {
   std::string name;
   std::vector<double> seconds;  ///< [rounds], scaled
-  int64_t peak_bytes = 0;       ///< Largest resident memory of its process.
+  std::vector<double>
+      processor_seconds;   ///< [rounds], scaled; of all threads, waiting in spins too
+  int64_t peak_bytes = 0;  ///< Largest resident memory of its process.
   double scale = 1;
   Facts facts;
 };

@@ -36,8 +36,9 @@ void print(const Row& row, const std::vector<Measurement>& measured, const order
   fmt::print("  {}\n", row.name);
   for (const Measurement& side : measured) {
     const Spread seconds = spread(side.seconds);
-    fmt::print("    {:<40} {:>10.4f} s [{:.4f}, {:.4f}]  {}", side.name, seconds.median,
-               seconds.low, seconds.high, human_bytes(side.peak_bytes));
+    fmt::print("    {:<40} {:>10.4f} s [{:.4f}, {:.4f}], processors {:.4f} s  {}", side.name,
+               seconds.median, seconds.low, seconds.high, spread(side.processor_seconds).median,
+               human_bytes(side.peak_bytes));
     for (const auto& [key, value] : side.facts) fmt::print("  {} {:.6g}", key, value);
     fmt::print("\n");
   }
@@ -70,6 +71,7 @@ void Record::measure(const Row& row) {
     ordered_json json = {{"name", side.name},
                          {"seconds", side.seconds},
                          {"spread", to_json(spread(side.seconds))},
+                         {"processor_seconds", to_json(spread(side.processor_seconds))},
                          {"peak_bytes", side.peak_bytes}};
     if (side.scale != 1) json["scaled_by"] = side.scale;
     json["facts"] = side.facts;

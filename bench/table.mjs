@@ -75,11 +75,12 @@ function sideTable(result) {
       i ? '' : row.name,
       side.name,
       spread(side.spread, seconds),
+      seconds(side.processor_seconds.median),
       bytes(side.peak_bytes),
       factText(side),
     ]),
   );
-  return table(['case', 'side', 'time (quartiles)', 'peak memory', ''], rows);
+  return table(['case', 'side', 'time (quartiles)', 'processor time', 'peak memory', ''], rows);
 }
 
 function growthTable(result) {

@@ -15,8 +15,7 @@ namespace featflow::bench {
 // BLAS, threads and allocator.
 
 /// One training step of an autoencoder after another, dense: autograd of definitions 2's loss, the
-/// projection and norms of definitions 3, Adam by in-place operations on tensors
-/// (torch::optim::Adam takes 1.1 times as long).
+/// projection and norms of definitions 3, Adam by in-place operations on tensors.
 class TorchAutoencoder {
  public:
   TorchAutoencoder(const AutoencoderTraining& config, const TrainingState& state);

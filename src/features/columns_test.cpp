@@ -89,7 +89,7 @@ TEST(TransposeShards, IsTheTransposeOfTheWhole) {
   std::vector<uint8_t> mask(n);
   for (int64_t row = 0; row < n; ++row) mask[row] = row % 3 != 0;
   const TemporaryFolder folder;
-  for (const int64_t shard_rows : {1, 100, 307}) {
+  for (const int64_t shard_rows : {100, 153, 307}) {  // 153: the last has one row
     save_in_shards(activations, shard_rows, folder / std::to_string(shard_rows));
     const ActivationShards shards(folder / std::to_string(shard_rows));
     EXPECT_EQ(shards.rows(), n);

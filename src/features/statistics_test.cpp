@@ -62,7 +62,7 @@ TEST(FeatureStatistics, OfShardsAreTheSameBits) {
   std::vector<uint8_t> odd(n);
   for (int64_t row = 0; row < n; ++row) odd[row] = row % 2;
   const TemporaryFolder folder;
-  for (const int64_t shard_rows : {1, 64, 503}) {
+  for (const int64_t shard_rows : {64, 251, 503}) {  // 251: the last has one row
     save_in_shards(activations, shard_rows, folder / std::to_string(shard_rows));
     const ActivationShards shards(folder / std::to_string(shard_rows));
     for (const std::vector<uint8_t>& mask : {std::vector<uint8_t>(), odd}) {
