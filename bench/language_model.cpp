@@ -25,7 +25,7 @@ struct Sizes {
 
 // Forward and twice as much backward of every product with weights; attention, 1% of it, left out.
 double step_gflop(const Sizes& sizes) {
-  const ModelConfig config = paper_model(sizes.vocab).config;
+  const ModelConfig config = paper_shape(sizes.vocab);
   const int64_t weights = config.parameter_count() - config.vocab_size * config.hidden_size;
   return 6e-9 * static_cast<double>(weights * sizes.tokens());
 }

@@ -41,7 +41,7 @@ Side copy_side(int64_t vocab, int points) {
   return {"reading both models and writing one (memcpy rate)",
           [vocab, points] {
             set_up_side();
-            const auto size = static_cast<size_t>(paper_model(vocab).config.parameter_count());
+            const auto size = static_cast<size_t>(paper_shape(vocab).parameter_count());
             auto from = std::make_shared<std::vector<float>>(size, 1.0f);
             auto to = std::make_shared<std::vector<float>>(size);
             return [=]() -> Facts {

@@ -193,11 +193,15 @@ void write_planted_pair(int64_t rows, int64_t m_a, int64_t m_b, double mean_acti
   });
 }
 
-Checkpoint paper_model(int64_t vocab_size) {
+ModelConfig paper_shape(int64_t vocab_size) {
   ModelConfig config;
   config.vocab_size = vocab_size;
+  return config;
+}
+
+Checkpoint paper_model(int64_t vocab_size) {
   Rng rng(1, "model");
-  return Model::random(config, rng);
+  return Model::random(paper_shape(vocab_size), rng);
 }
 
 std::vector<int32_t> random_ids(int64_t count, int64_t vocab_size, uint64_t seed) {

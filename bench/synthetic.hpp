@@ -29,7 +29,9 @@ AutoencoderTraining steady_training(int64_t n, int64_t m);
 void write_planted_pair(int64_t rows, int64_t m_a, int64_t m_b, double mean_active,
                         const std::filesystem::path& a, const std::filesystem::path& b);
 
-/// A random model of the paper's shape: hidden 512, intermediate 1024, one layer.
+/// The paper's model: hidden 512, intermediate 1024, one layer.
+ModelConfig paper_shape(int64_t vocab_size);
+/// With random weights; takes as long as a training step, so no timed work may call it.
 Checkpoint paper_model(int64_t vocab_size);
 std::vector<int32_t> random_ids(int64_t count, int64_t vocab_size, uint64_t seed);
 
