@@ -46,6 +46,7 @@ void add_sae(CLI::App& app, CommonOptions& common);
 void add_activations(CLI::App& app, CommonOptions& common);
 void add_match(CLI::App& app, CommonOptions& common);
 void add_flow(CLI::App& app, CommonOptions& common);
+void add_explain(CLI::App& app, CommonOptions& common);
 void add_pairs(CLI::App& app, CommonOptions& common);
 void add_report(CLI::App& app, CommonOptions& common);
 

@@ -15,6 +15,27 @@ std::string listed(const std::vector<std::string>& tokens) {
   return out;
 }
 
+// Pairs by what more of them share: "`n` or `x` after `\\`", "`o` after `J` or `T`".
+std::string listed_pairs(const std::vector<std::pair<std::string, std::string>>& pairs) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> by_token, by_previous;
+  const auto add = [](auto& groups, const std::string& shared, const std::string& own) {
+    auto group = std::ranges::find(groups, shared, [](const auto& g) { return g.first; });
+    if (group == groups.end()) group = groups.insert(group, {shared, {}});
+    group->second.push_back(own);
+  };
+  for (const auto& [token, previous] : pairs) {
+    add(by_token, token, previous);
+    add(by_previous, previous, token);
+  }
+  const bool token_shared = by_token.size() < by_previous.size();
+  std::string out;
+  for (const auto& [shared, own] : token_shared ? by_token : by_previous) {
+    out += out.empty() ? "" : "; ";
+    out += token_shared ? shared + " after " + listed(own) : listed(own) + " after " + shared;
+  }
+  return out;
+}
+
 }  // namespace
 
 int64_t group_of(const Rule& rule, const TextAttributes& text, int64_t row) {
@@ -52,33 +73,40 @@ std::string describe(const Rule& rule, const TextAttributes& text,
     return previous == text.vocab_size ? std::string("the window's beginning") : quoted(previous);
   };
   std::vector<std::string> tokens;
+  std::vector<std::pair<std::string, std::string>> pairs;
   for (const RuleGroup& group : rule.groups) {
     if (rule.key == RuleKey::kToken) tokens.push_back(quoted(group.token));
     if (rule.key == RuleKey::kPrevious) tokens.push_back(after(group.previous));
     if (rule.key == RuleKey::kPair) {
-      tokens.push_back(quoted(group.token) + " after " + after(group.previous));
+      pairs.emplace_back(quoted(group.token), after(group.previous));
     }
   }
   // The class of the token, what comes before it, where it stands.
   std::string subject, before, place;
+  const auto join = [](std::string& part, const char* with, const std::string& phrase) {
+    part += (part.empty() ? "" : with) + phrase;
+  };
+  if (rule.key == RuleKey::kToken) subject = listed(tokens);
+  if (rule.key == RuleKey::kPair) subject = listed_pairs(pairs);
+  if (rule.key == RuleKey::kPrevious) before = "after " + listed(tokens);
   for (const int64_t index : rule.attributes) {
     const Attribute& attribute = text.attributes[static_cast<size_t>(index)];
     switch (attribute.kind) {
       case AttributeKind::kToken:
-        subject += (subject.empty() ? "" : " that is ") + attribute.phrase;
+        join(subject, " that is ", attribute.phrase);
         break;
       case AttributeKind::kPrevious:
-        before += (before.empty() ? " " : " and ") + attribute.phrase;
+        join(before, " and ", attribute.phrase);
         break;
       case AttributeKind::kPlace:
-        place += (place.empty() && before.empty() ? " " : ", ") + attribute.phrase;
+        join(place, ", ", attribute.phrase);
         break;
     }
   }
-  if (rule.key == RuleKey::kToken || rule.key == RuleKey::kPair) subject = listed(tokens);
   if (subject.empty()) subject = "any token";
-  if (rule.key == RuleKey::kPrevious) before = " after " + listed(tokens);
-  return subject + before + place;
+  if (!before.empty()) subject += " " + before;
+  if (!place.empty()) subject += (before.empty() ? " " : ", ") + place;
+  return subject;
 }
 
 }  // namespace featflow

@@ -69,12 +69,13 @@ class FeatureRules {
   /// The rule with the highest fitted correlation less what its words must be worth.
   void search() {
     best_.elsewhere = mean();
+    // Lists come first: of what is equally good, the tokens themselves say more than a class.
+    for (size_t k = 0; k < search_.keys_.size(); ++k) {
+      for (int64_t c = 0; c < search_.keys_[k].conditions; ++c) try_list(k, c);
+    }
     const auto attributes = std::ssize(text_.attributes);
     for (int64_t a = 0; a < attributes; ++a) {
       for (int64_t b = a; b < attributes; ++b) try_attributes(a, b);
-    }
-    for (size_t k = 0; k < search_.keys_.size(); ++k) {
-      for (int64_t c = 0; c < search_.keys_[k].conditions; ++c) try_list(k, c);
     }
   }
 

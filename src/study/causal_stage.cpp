@@ -10,6 +10,7 @@
 #include "flow/edge_sample.hpp"
 #include "storage/files.hpp"
 #include "study/estimates.hpp"
+#include "study/hypotheses.hpp"
 #include "study/stages.hpp"
 
 namespace featflow {
@@ -149,23 +150,18 @@ struct LoadedModel {
   Autoencoder autoencoder;
   FeatureActivations activations;
 
-  LoadedModel(const StageContext& context, const std::string& name)
-      : checkpoint(load_checkpoint(context.input("model/" + name))),
+  LoadedModel(const ArtifactFolder& input, const std::string& name)
+      : checkpoint(load_checkpoint(input("model/" + name))),
         model(checkpoint),
-        autoencoder(load_saelens(context.input("autoencoder/" + name)).autoencoder),
-        activations(load_feature_activations(context.input("activations/" + name))) {}
+        autoencoder(load_saelens(input("autoencoder/" + name)).autoencoder),
+        activations(load_feature_activations(input("activations/" + name))) {}
   CausalModel borrowed() const { return {&checkpoint, &model, &autoencoder, &activations}; }
 };
 
 void add_edge(const Study& study, const std::string& parent, const std::string& child,
               StageGraph& graph) {
   const bool case_studies = !study.case_studies.tokens.empty();
-  CausalConfig config;
-  config.tap = study.autoencoder.tap;
-  config.block_size = study.autoencoder.block_size;
-  config.blocks = study.controls.causal_blocks;
-  config.threshold = study.matching.threshold;
-  config.seed = derive_seed(study.seed, "causal/" + parent + "--" + child);
+  const CausalConfig config = causal_config(study, parent, child);
 
   Stage stage;
   stage.kind = "causal";
@@ -204,10 +200,8 @@ void add_edge(const Study& study, const std::string& parent, const std::string& 
     }
     std::vector<CausalPair> features;
     for (const ClassifiedPair& pair : pairs) features.push_back(pair.pair);
-    const LoadedModel a(context, parent), b(context, child);
-    const std::vector<CausalResult> results = causal_check(
-        a.borrowed(), b.borrowed(),
-        load_matching_text(context.input("matching_text/matching_text")), features, config);
+    const std::vector<CausalResult> results =
+        causal_results(study, context.input, parent, child, features);
 
     json classes = json::object(), rows = json::array();
     for (const char* name : kClasses) classes[name] = class_json(pairs, results, name);
@@ -230,6 +224,26 @@ void add_edge(const Study& study, const std::string& parent, const std::string& 
 }
 
 }  // namespace
+
+CausalConfig causal_config(const Study& study, const std::string& parent,
+                           const std::string& child) {
+  CausalConfig config;
+  config.tap = study.autoencoder.tap;
+  config.block_size = study.autoencoder.block_size;
+  config.blocks = study.controls.causal_blocks;
+  config.threshold = study.matching.threshold;
+  config.seed = derive_seed(study.seed, "causal/" + parent + "--" + child);
+  return config;
+}
+
+std::vector<CausalResult> causal_results(const Study& study, const ArtifactFolder& input,
+                                         const std::string& parent, const std::string& child,
+                                         const std::vector<CausalPair>& pairs) {
+  const LoadedModel a(input, parent), b(input, child);
+  return causal_check(a.borrowed(), b.borrowed(),
+                      load_matching_text(input("matching_text/matching_text")), pairs,
+                      causal_config(study, parent, child));
+}
 
 // Definitions 18, for every edge of the family.
 void add_causal_stages(const Study& study, StageGraph& graph) {

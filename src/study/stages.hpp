@@ -22,6 +22,7 @@ namespace featflow {
 ///   activations/A, B → matching/A--B → flow/flow → case_studies/case_studies → report/report
 ///   of edges in [controls]: activations/* → nulls/A--B; matching/* → verdict/A--B → flow/flow
 ///   flow/flow, case_studies/case_studies, model/A, B → causal/A--B
+///   flow/flow, activations/M, model/M → explanations/M → report/report
 StageGraph build_stages(const Study& study);
 
 // The parts of build_stages, in order.
@@ -35,6 +36,7 @@ void add_merge_comparison_stages(const Study& study, StageGraph& graph);
 void add_flow_stage(const Study& study, StageGraph& graph);
 void add_case_study_stage(const Study& study, StageGraph& graph);
 void add_causal_stages(const Study& study, StageGraph& graph);
+void add_explanation_stages(const Study& study, StageGraph& graph);
 void add_report_stage(const Study& study, StageGraph& graph);
 
 /// An autoencoder of the study: artefact autoencoder/NAME.

@@ -160,6 +160,7 @@ StageGraph build_stages(const Study& study) {
   add_flow_stage(study, graph);
   add_case_study_stage(study, graph);
   add_causal_stages(study, graph);
+  add_explanation_stages(study, graph);
   add_report_stage(study, graph);
   return graph;
 }

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "activations/causal_check.hpp"
+#include "features/case_study.hpp"
+#include "study/settings.hpp"
+
+namespace featflow {
+
+/// Folder of an artefact by its id, as in StageContext::input.
+using ArtifactFolder = std::function<std::filesystem::path(const std::string& id)>;
+
+/// "=": the tokens that are this word; "/[A-Z]+/": those whose whole text matches.
+TokenSet token_set_of_hypothesis(const Tokenizer& tokenizer, const std::string& hypothesis);
+
+/// The paper's Section 4.2 for each hypothesis, over the family.
+std::vector<CaseStudy> case_studies_of(const Study& study, const ArtifactFolder& input,
+                                       const std::vector<std::string>& hypotheses);
+
+/// Definitions 18 for pairs of features of one edge of the family.
+std::vector<CausalResult> causal_results(const Study& study, const ArtifactFolder& input,
+                                         const std::string& parent, const std::string& child,
+                                         const std::vector<CausalPair>& pairs);
+CausalConfig causal_config(const Study& study, const std::string& parent, const std::string& child);
+
+}  // namespace featflow
