@@ -150,6 +150,16 @@ cmp run/tokenizer/tokenizer/tokenizer.model loaded/model/Lua/tokenizer.model || 
 "$FEATFLOW" flow run >/dev/null || fail flow
 "$FEATFLOW" report run >/dev/null || fail report
 
+# Explanations: of every model, and of a hypothesis that a user asks.
+"$FEATFLOW" explain run >explained.txt || fail explain
+grep -q 'shuffled features' explained.txt || fail "nothing to compare explanations with: $(cat explained.txt)"
+"$FEATFLOW" explain run --hypothesis e --json >hypothesis.json || fail "explain --hypothesis"
+grep -q '"effect_correlation"' hypothesis.json || fail "no causal check: $(head -c 300 hypothesis.json)"
+"$FEATFLOW" explain run --hypothesis '/[a-z]/' --no-causal >/dev/null || fail "explain with an expression"
+refused "expected MODEL/NUMBER" "$FEATFLOW" explain run --feature 12
+refused "no such model" "$FEATFLOW" explain run --feature Lau/12
+refused "not a regular expression" "$FEATFLOW" explain run --hypothesis '/[/'
+
 # Pairs to rate: the same bytes again, bands that are short of pairs are told, another seed is another sample.
 bands="--bands 0.3,0.5,0.7,0.9,1 --per-band 200"
 # shellcheck disable=SC2086
