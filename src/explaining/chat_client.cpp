@@ -60,6 +60,15 @@ std::string checked_base_url(std::string url) {
   return url;
 }
 
+/// Whether whoever carries the request can read it.
+bool readable_on_the_way(const std::string& base_url) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), curl_url_cleanup);
+  curl_url_set(parsed.get(), CURLUPART_URL, base_url.c_str(), 0);
+  const std::string host = part_of(parsed.get(), CURLUPART_HOST);
+  return part_of(parsed.get(), CURLUPART_SCHEME) == "http" && host != "localhost" &&
+         host != "[::1]" && !host.starts_with("127.");
+}
+
 std::string key_from_environment(const std::string& variable) {
   const char* value = variable.empty() ? nullptr : std::getenv(variable.c_str());
   std::string key = value == nullptr ? "" : value;
@@ -138,6 +147,10 @@ ChatClient::ChatClient(ChatEndpoint endpoint, Rng rng)
   endpoint_.base_url = checked_base_url(endpoint_.base_url);
   url_ = endpoint_.base_url + "/chat/completions";
   key_ = key_from_environment(endpoint_.api_key_variable);
+  if (!key_.empty() && readable_on_the_way(endpoint_.base_url)) {
+    log_warning(fmt::format("{}: the key in ${} is sent without encryption; https would hide it",
+                            endpoint_.base_url, endpoint_.api_key_variable));
+  }
   if (endpoint_.model.empty()) throw Error("no language model is named; expected --model NAME");
   if (endpoint_.concurrency < 1 || endpoint_.concurrency > 1000 || endpoint_.attempts < 1) {
     throw Error(fmt::format("concurrency {} and {} attempts: expected 1 to 1000, and 1 at least",

@@ -253,13 +253,28 @@ TEST_F(ChatClientTest, UsageThatIsMissingOrAbsurdIsEstimated) {
   }
 }
 
+TEST_F(ChatClientTest, ASessionSurvivesEndlessReplies) {
+  const TemporaryFolder folder;
+  const ChatServer server(replies({{200, chat_completion(std::string(300'000, 'x'))}}));
+  LanguageModelOptions small = options(server.base_url(), folder);
+  small.endpoint.largest_reply_bytes = 100'000;
+  LanguageModelSession session(small);
+  EXPECT_EQ(session.ask({"s", "u", 20}).problem, "a reply had more than 100000 bytes");
+  EXPECT_EQ(session.totals().malformed, 1);
+  EXPECT_EQ(session.stored({"s", "u", 20}), std::nullopt);
+}
+
 TEST_F(ChatClientTest, ASessionEndsWhenNothingComesThrough) {
   const TemporaryFolder folder;
   const ChatServer server(replies({{500, "down"}}));
   LanguageModelSession session(options(server.base_url(), folder));
-  EXPECT_THAT(session.ask({"s", "1", 20}).problem, HasSubstr("'down'"));
+  EXPECT_EQ(session.ask({"s", "1", 20}).problem, "a request brought no reply");
   EXPECT_EQ(session.ask({"s", "2", 20}).text, std::nullopt);
-  EXPECT_THAT([&] { session.ask({"s", "3", 20}); }, ThrowsMessage<Error>(HasSubstr("2 requests")));
+  EXPECT_THAT(
+      [&] {
+        session.ask({"s", "3", 20});
+      },
+      ThrowsMessage<Error>(AllOf(HasSubstr("'down'"), HasSubstr("2 requests"))));
   EXPECT_EQ(session.totals().failed_requests, 3);
 }
 

@@ -21,6 +21,7 @@ namespace featflow {
 namespace {
 
 using nlohmann::json;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -301,6 +302,26 @@ TEST_F(LanguageModelExplanationsTest, FaultsOnTheWayAreSurvived) {
   EXPECT_GT(result.totals.retries, 10);
   EXPECT_EQ(result.features.size(), 2U);
   EXPECT_EQ(result.features[0].failures.total() + result.features[1].failures.total(), 0);
+}
+
+TEST_F(LanguageModelExplanationsTest, RequestsWithoutAReplyAreCounted) {
+  const auto good = chat_model();
+  std::atomic<int> simulations = 0;
+  std::string down;
+  const ChatServer server([&](const ChatServer::Request& request) -> Reply {
+    if (AskedPrompt(request).kind == "simulate" && ++simulations == 1) down = request.body;
+    return request.body == down ? Reply{500, "down"} : good(request);
+  });
+  LanguageModelExplainOptions one = options(server);
+  one.model.endpoint.concurrency = 1;
+  const auto result = explain(one, {0});
+  EXPECT_EQ(result.stopped, "");
+  EXPECT_EQ(result.features[0].failures.simulation, 1);
+  EXPECT_EQ(result.features[0].failures.requests, 1);
+  EXPECT_EQ(result.totals.failed_requests, 1);
+  EXPECT_EQ(result.malformed, 0);
+  EXPECT_GT(result.features[0].simulation_score.value(), 0.6);
+  EXPECT_THAT(read_file(one.out), AllOf(HasSubstr("brought no reply"), Not(HasSubstr("127.0"))));
 }
 
 TEST_F(LanguageModelExplanationsTest, ARefusedKeyEndsTheRunAndIsNowhere) {

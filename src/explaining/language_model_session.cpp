@@ -110,18 +110,22 @@ ChatAnswer LanguageModelSession::ask(const ChatPrompt& prompt) {
   try {
     received = send(body, reserved);
   } catch (const RequestFailed& failure) {
+    // Addresses are for the log: what is returned may be stored in results.
+    log_warning(failure.what());
     const std::lock_guard lock(mutex_);
     ++totals_.failed_requests;
     if (++failures_in_a_row_ >= kMostFailuresInARow) {
       throw Error(
           fmt::format("{}; so did {} requests before it", failure.what(), failures_in_a_row_ - 1));
     }
-    return {{}, failure.what()};
+    return {{}, "a request brought no reply"};
   } catch (const UnusableReply& reply) {
+    log_warning(reply.what());
     const std::lock_guard lock(mutex_);
     ++totals_.requests;
     ++totals_.malformed;
-    return {{}, reply.what()};
+    return {{},
+            fmt::format("a reply had more than {} bytes", options_.endpoint.largest_reply_bytes)};
   }
 
   ChatCompletion completion = parse_chat_completion(received);

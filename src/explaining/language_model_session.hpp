@@ -42,7 +42,7 @@ class BudgetReached : public Error {
 /// What came of a question.
 struct ChatAnswer {
   std::optional<std::string> text;  ///< Nothing: see `problem`.
-  std::string problem;              ///< One line.
+  std::string problem;              ///< One line, without the server's address.
 };
 
 struct SessionTotals {
