@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.hpp"
+#include "cli/explain_language_model.hpp"
 #include "core/error.hpp"
 #include "storage/files.hpp"
 #include "study/hypotheses.hpp"
@@ -251,6 +252,8 @@ void add_explain(CLI::App& app, CommonOptions& common) {
   CLI::App* command = add_command(
       app, "explain", "What features stand for, in words, and how well the words predict them",
       "featflow explain runs/quick --feature Lua/12\n"
+      "  featflow explain runs/quick --language-model --base-url http://127.0.0.1:8080/v1 --model "
+      "NAME\n"
       "  featflow explain runs/quick --hypothesis = --hypothesis '/[A-Z]+/'",
       common);
   command->add_option("run", options->run, "Run folder")->required();
@@ -265,9 +268,13 @@ void add_explain(CLI::App& app, CommonOptions& common) {
       ->excludes(features);
   command->add_flag("!--no-causal", options->causal,
                     "With --hypothesis: do not remove the features to see what they do");
-  command->callback([options, &common] {
+  auto language_model = std::make_shared<LanguageModelFlags>();
+  add_language_model_flags(*command, language_model);
+  command->callback([options, language_model, &common] {
     common.apply();
-    if (options->hypotheses.empty()) {
+    if (language_model->asked) {
+      explain_run_by_language_model(options->run, *language_model, common);
+    } else if (options->hypotheses.empty()) {
       explain(*options, common);
     } else {
       study_hypotheses(*options, common);
