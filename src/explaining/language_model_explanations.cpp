@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cmath>
+#include <condition_variable>
 #include <exception>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -141,40 +142,60 @@ class QuestionMaker {
   const LanguageModelExplainOptions& options_;
 };
 
-/// Asks everything about one feature.
-class FeatureExplainer {
+/// One feature from its first prompt to its scores.
+class FeatureWork {
  public:
-  explicit FeatureExplainer(LanguageModelSession& session) : session_(session) {}
-
-  LanguageModelExplanation explain(int32_t feature, const FeatureQuestions& questions) {
-    result_ = {};
+  explicit FeatureWork(FeatureQuestions questions, int32_t feature)
+      : questions_(std::move(questions)) {
     result_.feature = feature;
-    result_.examples.explained = questions.explained;
-    if (const auto reply = ask(questions.explain, result_.failures.explanation)) {
+    result_.examples.explained = questions_.explained;
+  }
+
+  const ChatPrompt& first() const { return questions_.explain; }
+
+  /// The prompts that the explanation is scored by; none if there is no explanation.
+  std::vector<ChatPrompt> rest(const ChatAnswer& first) {
+    if (const std::string* reply = text_of(first, result_.failures.explanation)) {
       result_.explanation = parse_explanation(*reply);
       if (!result_.explanation) {
         malformed(result_.failures.explanation, "no line [EXPLANATION]: in", *reply);
       }
     }
+    std::vector<ChatPrompt> prompts;
+    if (!result_.explanation) return prompts;
+    for (const TokenTexts& tokens : questions_.simulate) {
+      prompts.push_back(simulation_prompt(*result_.explanation, tokens));
+    }
+    for (const Questions& batch : questions_.detect) {
+      prompts.push_back(detection_prompt(*result_.explanation, batch.texts));
+    }
+    for (const Questions& batch : questions_.fuzz) {
+      prompts.push_back(fuzzing_prompt(*result_.explanation, batch.texts));
+    }
+    return prompts;
+  }
+
+  /// `answers` to the prompts of rest(), in their order.
+  const LanguageModelExplanation& score(std::span<const ChatAnswer> answers) {
     if (!result_.explanation) return result_;
-    simulate(questions);
-    result_.detection = answer(questions.detect, detection_prompt, result_.failures.detection,
-                               result_.examples.detected);
-    result_.fuzzing =
-        answer(questions.fuzz, fuzzing_prompt, result_.failures.fuzzing, result_.examples.fuzzed);
+    const size_t simulated = questions_.simulate.size(), detected = questions_.detect.size();
+    score_simulation(answers.first(simulated));
+    result_.detection = score_answers(questions_.detect, answers.subspan(simulated, detected),
+                                      result_.failures.detection, result_.examples.detected);
+    result_.fuzzing = score_answers(questions_.fuzz, answers.subspan(simulated + detected),
+                                    result_.failures.fuzzing, result_.examples.fuzzed);
     return result_;
   }
 
   int64_t malformed_replies() const { return malformed_; }
 
  private:
-  std::optional<std::string> ask(const ChatPrompt& prompt, int64_t& failures) {
-    ChatAnswer answer = session_.ask(prompt);
-    if (answer.text) return std::move(answer.text);
+  const std::string* text_of(const ChatAnswer& answer, int64_t& failures) {
+    if (answer.text) return &*answer.text;
     ++failures;
     ++result_.failures.requests;
     if (result_.first_problem.empty()) result_.first_problem = answer.problem;
-    return {};
+    return nullptr;
   }
 
   void malformed(int64_t& failures, std::string_view what, const std::string& reply) {
@@ -185,50 +206,48 @@ class FeatureExplainer {
     }
   }
 
-  void simulate(const FeatureQuestions& questions) {
+  void score_simulation(std::span<const ChatAnswer> answers) {
     std::vector<double> simulated, actual;
-    for (size_t i = 0; i < questions.simulate.size(); ++i) {
-      const TokenTexts& tokens = questions.simulate[i];
-      const auto reply =
-          ask(simulation_prompt(*result_.explanation, tokens), result_.failures.simulation);
-      if (!reply) continue;
-      const auto levels = parse_integers(*reply, std::ssize(tokens), 9);
+    for (size_t i = 0; i < answers.size(); ++i) {
+      const std::string* reply = text_of(answers[i], result_.failures.simulation);
+      if (reply == nullptr) continue;
+      const int64_t count = std::ssize(questions_.simulate[i]);
+      const auto levels = parse_integers(*reply, count, 9);
       if (!levels) {
         malformed(result_.failures.simulation,
-                  fmt::format("no list of {} integers from 0 to 9 in", tokens.size()), *reply);
+                  fmt::format("no list of {} integers from 0 to 9 in", count), *reply);
         continue;
       }
       ++result_.examples.simulated;
       simulated.insert(simulated.end(), levels->begin(), levels->end());
-      actual.insert(actual.end(), questions.actual[i].begin(), questions.actual[i].end());
+      const std::vector<double>& truth = questions_.actual[i];
+      actual.insert(actual.end(), truth.begin(), truth.end());
     }
     result_.examples.simulated_tokens = std::ssize(actual);
     result_.simulation_score = simulation_score(simulated, actual);
     result_.simulation_spearman = simulation_spearman(simulated, actual);
   }
 
-  std::optional<double> answer(const std::vector<Questions>& batches,
-                               ChatPrompt (*prompt)(std::string_view, std::span<const std::string>),
-                               int64_t& failures, int64_t& answered) {
+  std::optional<double> score_answers(const std::vector<Questions>& batches,
+                                      std::span<const ChatAnswer> replies, int64_t& failures,
+                                      int64_t& answered) {
     YesNoCounts counts;
-    for (const Questions& batch : batches) {
-      const auto reply = ask(prompt(*result_.explanation, batch.texts), failures);
-      if (!reply) continue;
-      const auto answers = parse_integers(*reply, std::ssize(batch.texts), 1);
+    for (size_t b = 0; b < batches.size(); ++b) {
+      const std::string* reply = text_of(replies[b], failures);
+      if (reply == nullptr) continue;
+      const std::vector<uint8_t>& truth = batches[b].truth;
+      const auto answers = parse_integers(*reply, std::ssize(truth), 1);
       if (!answers) {
-        malformed(failures, fmt::format("no list of {} numbers 0 or 1 in", batch.texts.size()),
-                  *reply);
+        malformed(failures, fmt::format("no list of {} numbers 0 or 1 in", truth.size()), *reply);
         continue;
       }
-      for (size_t i = 0; i < answers->size(); ++i) {
-        counts.add((*answers)[i] != 0, batch.truth[i] != 0);
-      }
+      for (size_t i = 0; i < truth.size(); ++i) counts.add((*answers)[i] != 0, truth[i] != 0);
     }
     answered = counts.answers();
     return counts.balanced_accuracy();
   }
 
-  LanguageModelSession& session_;
+  FeatureQuestions questions_;
   LanguageModelExplanation result_;
   int64_t malformed_ = 0;
 };
@@ -254,7 +273,8 @@ void check(const LanguageModelExplainOptions& options) {
   }
 }
 
-/// Threads that each take the next feature until there is none or something stops them.
+/// Threads that each send the next prompt: of the first feature that has one, so that a run that is
+/// stopped leaves few features half done.
 class Workers {
  public:
   Workers(LanguageModelSession& session, const QuestionMaker& maker,
@@ -264,8 +284,8 @@ class Workers {
   void run(int64_t count) {
     Progress progress("explaining", std::ssize(features_), "features");
     std::vector<std::thread> threads;
-    const int64_t most = std::min<int64_t>(count, std::ssize(features_));
-    for (int64_t i = 0; i < most; ++i) threads.emplace_back([&] { work(progress); });
+    if (features_.empty()) return;
+    for (int64_t i = 0; i < count; ++i) threads.emplace_back([&] { work(progress); });
     for (std::thread& thread : threads) thread.join();
   }
 
@@ -274,15 +294,31 @@ class Workers {
   int64_t malformed() const { return malformed_; }
 
  private:
+  /// A feature that is begun and not done.
+  struct Open {
+    std::unique_ptr<FeatureWork> work;  // null until its first prompt is made
+    std::vector<ChatPrompt> prompts;
+    std::vector<ChatAnswer> answers;
+    size_t next = 0, answered = 0;
+  };
+
   void work(Progress& progress) {
-    FeatureExplainer explainer(session_);
     try {
-      for (size_t i = next_++; i < features_.size() && !stopping_; i = next_++) {
-        LanguageModelExplanation result =
-            explainer.explain(features_[i], maker_.make(features_[i]));
-        const std::lock_guard lock(mutex_);
-        results_[i] = std::move(result);
-        progress.update(++done_);
+      std::unique_lock lock(mutex_);
+      while (!stopping_) {
+        const auto ready = std::ranges::find_if(open_, [](const auto& entry) {
+          return entry.second.next < entry.second.prompts.size();
+        });
+        if (ready != open_.end()) {
+          ask_next(ready->first, ready->second, lock, progress);
+        } else if (next_ < features_.size()) {
+          const size_t index = next_++;
+          begin(index, open_[index], lock, progress);
+        } else if (!open_.empty()) {
+          changed_.wait(lock);  // for the prompts that an explanation brings
+        } else {
+          break;
+        }
       }
     } catch (...) {
       // The first cause is kept; those who wait for a further attempt give up.
@@ -291,16 +327,50 @@ class Workers {
       stopping_ = true;
       session_.abandon();
     }
-    const std::lock_guard lock(mutex_);
-    malformed_ += explainer.malformed_replies();
+    changed_.notify_all();
+  }
+
+  // Entries of a map stay where they are while others come and go.
+  void begin(size_t index, Open& open, std::unique_lock<std::mutex>& lock, Progress& progress) {
+    lock.unlock();
+    const int32_t feature = features_[index];
+    auto work = std::make_unique<FeatureWork>(maker_.make(feature), feature);
+    std::vector<ChatPrompt> prompts = work->rest(session_.ask(work->first()));
+    lock.lock();
+    open.work = std::move(work);
+    open.answers.resize(prompts.size());
+    open.prompts = std::move(prompts);
+    finish_if_answered(index, open, progress);
+    changed_.notify_all();
+  }
+
+  void ask_next(size_t index, Open& open, std::unique_lock<std::mutex>& lock, Progress& progress) {
+    const size_t prompt = open.next++;
+    lock.unlock();
+    ChatAnswer answer = session_.ask(open.prompts[prompt]);
+    lock.lock();
+    open.answers[prompt] = std::move(answer);
+    ++open.answered;
+    finish_if_answered(index, open, progress);
+  }
+
+  void finish_if_answered(size_t index, Open& open, Progress& progress) {
+    if (open.answered < open.prompts.size()) return;
+    results_[index] = open.work->score(open.answers);
+    malformed_ += open.work->malformed_replies();
+    open_.erase(index);
+    progress.update(++done_);
+    changed_.notify_all();
   }
 
   LanguageModelSession& session_;
   const QuestionMaker& maker_;
   const std::vector<int32_t>& features_;
-  std::atomic<size_t> next_ = 0;
-  std::atomic<bool> stopping_ = false;
   std::mutex mutex_;  // of what follows
+  std::condition_variable changed_;
+  std::map<size_t, Open> open_;  // by place among the features
+  size_t next_ = 0;
+  bool stopping_ = false;
   std::vector<std::optional<LanguageModelExplanation>> results_;
   std::exception_ptr stopped_by_;
   int64_t done_ = 0, malformed_ = 0;

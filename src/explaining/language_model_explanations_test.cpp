@@ -221,7 +221,6 @@ TEST_F(LanguageModelExplanationsTest, ASecondRunSendsNothing) {
 TEST_F(LanguageModelExplanationsTest, TheBudgetIsKeptAndTheRestFollows) {
   const ChatServer server(chat_model());
   LanguageModelExplainOptions limited = options(server);
-  limited.model.endpoint.concurrency = 1;
   const auto whole = [&] {
     LanguageModelExplainOptions other = limited;
     other.model.replies = folder_ / "other.jsonl";
@@ -230,7 +229,7 @@ TEST_F(LanguageModelExplanationsTest, TheBudgetIsKeptAndTheRestFollows) {
   limited.model.limit.tokens = whole.totals.used.total() * 3 / 4;
   const auto stopped = explain(limited);
   EXPECT_EQ(stopped.stopped, "budget");
-  EXPECT_EQ(stopped.features.size(), 1U);
+  EXPECT_EQ(stopped.features.size(), 1U);  // The prompts of one come before those of the next.
   EXPECT_LE(stopped.totals.used.total(), *limited.model.limit.tokens);
   EXPECT_GT(stopped.totals.used.total(), *limited.model.limit.tokens / 2);
   EXPECT_EQ(json::parse(read_file(limited.out))["stopped"], "budget");
@@ -350,8 +349,10 @@ TEST_F(LanguageModelExplanationsTest, ARefusedKeyEndsTheRunAndIsNowhere) {
 
 TEST_F(LanguageModelExplanationsTest, NoMoreRequestsAtOnceThanAllowed) {
   const ChatServer server(chat_model(follow_rules, 0.02));
-  explain(options(server));
-  EXPECT_EQ(server.most_at_once(), 2);
+  LanguageModelExplainOptions three = options(server);
+  three.model.endpoint.concurrency = 3;
+  explain(three, {1});  // One feature keeps all of them busy.
+  EXPECT_EQ(server.most_at_once(), 3);
 }
 
 TEST_F(LanguageModelExplanationsTest, RefusesWhatCannotBe) {
