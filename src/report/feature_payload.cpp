@@ -231,11 +231,11 @@ std::vector<std::vector<std::pair<int32_t, float>>> best_partners(const Matches&
 
 ExampleCounts affordable_examples(const ExampleBudget& budget, int64_t feature_count) {
   // Measured: a token of context costs about 1.9 bytes of the file (id and level, compressed, in
-  // base64), and a feature's other figures about 150.
+  // base64), and a feature's other figures, what is said of it among them, about 350.
   const double per_example = 8 + 1.9 * static_cast<double>(budget.before + budget.after + 1);
   const double per_feature = 0.9 * static_cast<double>(budget.bytes) /
                              static_cast<double>(std::max<int64_t>(1, feature_count));
-  const auto affordable = static_cast<int64_t>((per_feature - 150) / per_example);
+  const auto affordable = static_cast<int64_t>((per_feature - 350) / per_example);
   const int64_t least = std::min(budget.minimum, budget.examples);
   const int64_t intervals = affordable >= least + budget.intervals ? budget.intervals : 0;
   return {.top = std::clamp(affordable - intervals, least, budget.examples),

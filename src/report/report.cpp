@@ -293,6 +293,28 @@ class ReportBuilder {
   Json sample_list_ = Json::array();
 };
 
+/// Leaves out of a report what fits least: examples first, then those by interval, then half of
+/// what else is shown of a feature. `room` is the share of its size that it may have. False:
+/// nothing is left to leave out.
+bool leave_out(ExampleBudget& budget, double room) {
+  const int64_t least = std::min(budget.minimum, budget.examples);
+  if (budget.examples > least || budget.intervals > 0) {
+    const int64_t shown = budget.examples + budget.intervals;
+    const auto fitting =
+        std::min(shown - 1, static_cast<int64_t>(0.95 * room * static_cast<double>(shown)));
+    if (fitting < least + budget.intervals) budget.intervals = 0;
+    budget.examples = std::clamp(fitting - budget.intervals, least, budget.examples);
+    return true;
+  }
+  if (budget.coactive == 0) return false;
+  budget.coactive = 0;
+  budget.matches = std::min<int64_t>(budget.matches, 1);
+  for (int64_t* count : {&budget.tokens, &budget.logits, &budget.before, &budget.after}) {
+    *count = (*count + 1) / 2;
+  }
+  return true;
+}
+
 }  // namespace
 
 void write_report(const ReportInputs& inputs, const std::filesystem::path& html) {
@@ -305,13 +327,9 @@ void write_report(const ReportInputs& inputs, const std::filesystem::path& html)
   ReportInputs fitting = inputs;
   std::string page = ReportBuilder(fitting).html();
   // The estimate was too hopeful: as many examples as the file has room for.
-  for (int64_t& examples = fitting.budget.examples;
-       std::ssize(page) > inputs.budget.bytes && examples > inputs.budget.minimum;) {
-    const double room =
-        0.95 * static_cast<double>(inputs.budget.bytes) / static_cast<double>(page.size());
-    examples = std::max(
-        inputs.budget.minimum,
-        std::min(examples - 1, static_cast<int64_t>(room * static_cast<double>(examples))));
+  while (std::ssize(page) > inputs.budget.bytes &&
+         leave_out(fitting.budget,
+                   static_cast<double>(inputs.budget.bytes) / static_cast<double>(page.size()))) {
     page = ReportBuilder(fitting).html();
   }
   write_file_atomic(html, page);

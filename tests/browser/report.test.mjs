@@ -193,7 +193,7 @@ test('figures are saved as SVG and tables as CSV', async () => {
     assert.ok(await figure.$('.save'), `figure ${i} can be saved`);
   }
   for (const table of await page.$$('main table')) {
-    assert.ok(await table.evaluate((t) => t.closest('.exported')?.querySelector('.save') !== null), 'each table can be saved');
+    assert.ok(await table.evaluate((t) => Boolean(t.closest('.exported')?.querySelector('.save'))), 'each table can be saved');
   }
   const [svgName, svg] = await saved(page, 'figure:has(.sankey) .save');
   assert.match(svgName, /^features-that-persist.*\.svg$/);
@@ -251,9 +251,10 @@ test('each class filter, sorting and search give lists, without errors', async (
   const { page, faults } = await open(1280);
   await page.click('header nav a[href="#/features"]');
   await settled(page);
-  const options = await page.$$eval('.controls select option', (os) => os.map((o) => o.value));
+  const classes = '.controls label:has-text("Class") select';
+  const options = await page.$$eval(`${classes} option`, (os) => os.map((o) => o.value));
   for (const value of options) {
-    await page.selectOption('.controls select', value);
+    await page.selectOption(classes, value);
     await settled(page);
     assert.match(await page.textContent('.pager'), /\d+ feature/);
     const name = value.split(':')[0];
@@ -262,7 +263,20 @@ test('each class filter, sorting and search give lists, without errors', async (
       for (const row of rows) assert.ok(row.includes(name), `${value}: ${row}`);
     }
   }
-  await page.selectOption('.controls select', 'all');
+  await page.selectOption(classes, 'all');
+  const paths = '.controls label:has-text("Path") select';
+  for (const value of await page.$$eval(`${paths} option`, (os) => os.map((o) => o.value))) {
+    await page.selectOption(paths, value);
+    await settled(page);
+    assert.match(await page.textContent('.pager'), /\d+ feature/);
+  }
+  await page.selectOption(paths, '');
+  await page.fill('.controls label:has-text("Best r") input', '0.8');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => location.hash.includes('r=0.8'));
+  for (const row of await page.$$eval('table.features tbody tr', (trs) => trs.map((tr) => tr.querySelectorAll('a')[1].textContent))) {
+    assert.ok(Number(row) >= 0.8, row);
+  }
   await page.click('th button:has-text("density")');
   await settled(page);
   assert.ok(await page.$('th[aria-sort]'));
