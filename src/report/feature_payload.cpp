@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <span>
+#include <tuple>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
@@ -41,18 +43,25 @@ class FeaturePages {
         statistics_(*context.statistics),
         columns_(columns),
         token_rows_(token_rows),
-        mass_of_token_(token_rows.size()) {}
+        mass_of_token_(token_rows.size()),
+        active_with_(static_cast<size_t>(context.activations->rows.feature_count)) {}
 
   Json page(int64_t feature, const FeatureExamples& found) {
     const Column column = columns_.column(feature);
     const auto j = static_cast<size_t>(feature);
-    return {{"active", statistics_.active_tokens[j]},
-            {"mean", significant(statistics_.mean_active(feature))},
-            {"histogram", column.rows.empty() ? std::vector<int64_t>() : found.histogram},
-            {"corpora", corpora(feature)},
-            {"tokens", tokens(column, statistics_.mass[j])},
-            {"examples", examples(column, found.top, statistics_.maximum[j])},
-            {"matches", matches(j)}};
+    Json page = {{"active", statistics_.active_tokens[j]},
+                 {"mean", significant(statistics_.mean_active(feature))},
+                 {"histogram", column.rows.empty() ? std::vector<int64_t>() : found.histogram},
+                 {"corpora", corpora(feature)},
+                 {"tokens", tokens(column, statistics_.mass[j])},
+                 {"examples", examples(column, found.top, statistics_.maximum[j])},
+                 {"matches", matches(j)}};
+    if (context_.intervals > 0) {
+      page["intervals"] = intervals(column, found.intervals, statistics_.maximum[j]);
+    }
+    if (context_.budget.coactive > 0) page["coactive"] = coactive(column, feature);
+    if (context_.logits) page["logits"] = context_.logits->at(j);
+    return page;
   }
 
   /// Tokens by the feature's activation on them, strongest first: (id, Σ f there).
@@ -115,6 +124,48 @@ class FeaturePages {
     return rows;
   }
 
+  /// [[interval, example]]: 0 is the strongest share of the active rows.
+  Json intervals(const Column& column, const std::vector<std::vector<Example>>& found,
+                 float maximum) const {
+    Json rows = Json::array();
+    for (size_t i = 0; i < found.size(); ++i) {
+      Json found_here = examples(column, found[i], maximum);
+      for (Json& example : found_here) {
+        rows.push_back({i, std::move(example)});
+      }
+    }
+    return rows;
+  }
+
+  /// Features of the same model that are active on the same rows, by the rows of both over the rows
+  /// of either: [[feature, rows of both, that share]].
+  Json coactive(const Column& column, int64_t feature) {
+    std::vector<int32_t> met;
+    for (const int32_t row : column.rows) {
+      const SparseRows& rows = activations_.rows;
+      for (int64_t i = rows.row_offsets[static_cast<size_t>(row)];
+           i < rows.row_offsets[static_cast<size_t>(row) + 1]; ++i) {
+        const int32_t other = rows.features[static_cast<size_t>(i)];
+        if (other == feature) continue;
+        if (active_with_[static_cast<size_t>(other)]++ == 0) met.push_back(other);
+      }
+    }
+    std::vector<std::tuple<double, int32_t, int64_t>> best;  // −share, feature, rows of both
+    for (const int32_t other : met) {
+      const int64_t both = std::exchange(active_with_[static_cast<size_t>(other)], 0);
+      const int64_t either =
+          std::ssize(column.rows) + statistics_.active_tokens[static_cast<size_t>(other)] - both;
+      best.emplace_back(-static_cast<double>(both) / static_cast<double>(either), other, both);
+    }
+    const auto end = best.begin() + std::min<int64_t>(context_.budget.coactive, std::ssize(best));
+    std::partial_sort(best.begin(), end, best.end());
+    Json rows = Json::array();
+    for (auto at = best.begin(); at != end; ++at) {
+      rows.push_back({std::get<1>(*at), std::get<2>(*at), significant(-std::get<0>(*at), 2)});
+    }
+    return rows;
+  }
+
   Json example(const Column& column, size_t peak, float maximum) const {
     const auto row = static_cast<size_t>(column.rows[peak]);
     const TextWindow window = window_around(*context_.text, activations_.token_positions[row],
@@ -151,6 +202,7 @@ class FeaturePages {
   const FeatureColumns& columns_;
   const std::vector<int64_t>& token_rows_;
   std::vector<double> mass_of_token_;  // [vocabulary] all zero between calls
+  std::vector<int64_t> active_with_;   // [m] likewise
 };
 
 }  // namespace
@@ -177,14 +229,31 @@ std::vector<std::vector<std::pair<int32_t, float>>> best_partners(const Matches&
   return partners;
 }
 
-int64_t affordable_examples(const ExampleBudget& budget, int64_t feature_count) {
+ExampleCounts affordable_examples(const ExampleBudget& budget, int64_t feature_count) {
   // Measured: a token of context costs about 1.9 bytes of the file (id and level, compressed, in
-  // base64), and a feature's other figures about 150.
+  // base64), and a feature's other figures, what is said of it among them, about 350.
   const double per_example = 8 + 1.9 * static_cast<double>(budget.before + budget.after + 1);
   const double per_feature = 0.9 * static_cast<double>(budget.bytes) /
                              static_cast<double>(std::max<int64_t>(1, feature_count));
-  const auto affordable = static_cast<int64_t>((per_feature - 150) / per_example);
-  return std::clamp(affordable, std::min(budget.minimum, budget.examples), budget.examples);
+  const auto affordable = static_cast<int64_t>((per_feature - 350) / per_example);
+  const int64_t least = std::min(budget.minimum, budget.examples);
+  const int64_t intervals = affordable >= least + budget.intervals ? budget.intervals : 0;
+  return {.top = std::clamp(affordable - intervals, least, budget.examples),
+          .intervals = intervals};
+}
+
+/// Best partner in each other model: [[model, [feature | −1], [its correlation | 0]]].
+static Json best_of_models(const FeatureContext& context) {
+  Json rows = Json::array();
+  for (const auto& [model, partners] : context.matches) {
+    Json features = Json::array(), correlations = Json::array();
+    for (const auto& list : partners) {
+      features.push_back(list.empty() ? -1 : list.front().first);
+      correlations.push_back(list.empty() ? Json(0) : significant(list.front().second, 3));
+    }
+    rows.push_back({model, std::move(features), std::move(correlations)});
+  }
+  return rows;
 }
 
 Json add_features(Payload& payload, const FeatureContext& context) {
@@ -204,11 +273,12 @@ Json add_features(Payload& payload, const FeatureContext& context) {
     const FeatureColumns columns =
         transpose(activations.rows,
                   {.first_feature = block, .end_feature = block_end, .mask = {}, .row_order = {}});
-    const std::vector<FeatureExamples> found = feature_examples(columns, activations.documents,
-                                                                {.top = context.examples,
-                                                                 .intervals = 1,
-                                                                 .per_interval = 0,
-                                                                 .histogram_bins = kHistogramBins});
+    const std::vector<FeatureExamples> found =
+        feature_examples(columns, activations.documents,
+                         {.top = context.examples,
+                          .intervals = std::max<int64_t>(1, context.intervals),
+                          .per_interval = context.intervals > 0 ? 1 : 0,
+                          .histogram_bins = kHistogramBins});
     const int64_t chunk_count = (block_end - block + kFeaturesPerChunk - 1) / kFeaturesPerChunk;
     std::vector<std::string> encoded(static_cast<size_t>(chunk_count));
     std::vector<Json> tops(static_cast<size_t>(block_end - block));
@@ -240,12 +310,17 @@ Json add_features(Payload& payload, const FeatureContext& context) {
   for (const EdgeClasses& edge : context.edges) {
     edges.push_back({{"parent", edge.parent}, {"child", edge.child}, {"classes", edge.classes}});
   }
+  Json paths = Json::array();
+  for (const auto& [path, on] : context.paths) paths.push_back({path, on});
   const int64_t index = payload.add({{"density", density},
                                      {"max", maximum},
                                      {"documents", statistics.active_documents},
                                      {"measurable", measurable},
                                      {"tokens", top_tokens},
-                                     {"edges", edges}});
+                                     {"edges", edges},
+                                     {"best", best_of_models(context)},
+                                     {"paths", paths},
+                                     {"origins", context.origins}});
   return {{"index", index}, {"features", chunks}};
 }
 

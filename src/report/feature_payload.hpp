@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
@@ -30,8 +31,12 @@ struct FeatureContext {
   /// (other model's index in the report, best matches [m] by descending correlation)
   std::vector<std::pair<int, std::vector<std::vector<std::pair<int32_t, float>>>>> matches;
   std::vector<EdgeClasses> edges;
+  std::vector<std::pair<int, std::string>> paths;        ///< FlowPayload::paths_of
+  std::string origins;                                   ///< FlowPayload::origins_of
+  std::shared_ptr<const nlohmann::ordered_json> logits;  ///< logit_payload, or null
   ExampleBudget budget;
-  int64_t examples = 12;  ///< Per feature, as the budget allows.
+  int64_t examples = 12;  ///< Per feature, as the budget allows,
+  int64_t intervals = 5;  ///< and of each interval one; 0: none.
 };
 
 /// The best `count` partners of every feature of one side of `matches`: all of its pairs at or
@@ -39,8 +44,13 @@ struct FeatureContext {
 std::vector<std::vector<std::pair<int32_t, float>>> best_partners(const Matches& matches, bool of_a,
                                                                   int64_t count);
 
-/// An estimate of how many examples per feature fit into the budget, of all models' features.
-int64_t affordable_examples(const ExampleBudget& budget, int64_t feature_count);
+/// How many examples of a feature are shown.
+struct ExampleCounts {
+  int64_t top = 0, intervals = 0;
+};
+/// An estimate of how many fit into the budget, of all models' features: examples by interval only
+/// if that leaves the least number of top ones.
+ExampleCounts affordable_examples(const ExampleBudget& budget, int64_t feature_count);
 
 /// Adds a model's chunks to the payload and gives their numbers: {index, features [chunk]}.
 nlohmann::ordered_json add_features(Payload& payload, const FeatureContext& context);

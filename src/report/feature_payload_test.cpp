@@ -205,10 +205,99 @@ TEST(ReportFeatures, ClassesOnEdgesAreThoseOfTheFlow) {
   }
 }
 
+TEST(ReportFeatures, TheBestPartnersOfTheIndexAreThoseOfThePages) {
+  const Json index = index_of("Lua");
+  ASSERT_EQ(index.at("best").size(), 3U);
+  for (const int64_t j : {int64_t{0}, int64_t{120}, kFeatures - 1}) {
+    const Json matches = feature_page(1, j).at("matches");
+    for (const Json& best : index.at("best")) {
+      const auto at = static_cast<size_t>(j);
+      bool found = false;
+      for (const Json& match : matches) {
+        if (match.at(0) != best.at(0)) continue;
+        EXPECT_EQ(match.at(1).at(0).at(0), best.at(1).at(at));
+        EXPECT_NEAR(match.at(1).at(0).at(1).get<double>(), best.at(2).at(at).get<double>(), 5e-3);
+        found = true;
+      }
+      EXPECT_EQ(found, best.at(1).at(at) != -1);
+    }
+  }
+}
+
+TEST(ReportFeatures, PathsAndOriginsAreThoseOfTheFlow) {
+  const std::vector<PathFlow>& paths = study().flow().paths;
+  for (size_t m = 0; m < 4; ++m) {
+    const std::string name = overview().at("models").at(m).at("name");
+    const Json index = index_of(name);
+    size_t on = 0;
+    for (size_t p = 0; p < paths.size(); ++p) {
+      for (size_t at = 0; at < paths[p].models.size(); ++at) {
+        if (paths[p].models[at] != name) continue;
+        const Json& shown = index.at("paths").at(on++);
+        EXPECT_EQ(shown.at(0), p);
+        const auto features = shown.at(1).get<std::string>();
+        EXPECT_EQ(std::count(features.begin(), features.end(), '1'), paths[p].distinct[at]);
+        for (const auto& chain : paths[p].listed) {
+          EXPECT_EQ(features[static_cast<size_t>(chain.features[at])], '1');
+        }
+      }
+    }
+    EXPECT_EQ(index.at("paths").size(), on);
+  }
+  const MergeFlow& merge = study().flow().merges.at(0);
+  const auto origins = index_of("LuaStories").at("origins").get<std::string>();
+  const auto count = [&](char letter) {
+    return std::count(origins.begin(), origins.end(), letter);
+  };
+  EXPECT_EQ(count('b'), std::ssize(merge.from_base));
+  EXPECT_EQ(count('f'), std::ssize(merge.emerged_in_fine_tuning));
+  EXPECT_EQ(count('m'), std::ssize(merge.emerged_at_merge));
+  EXPECT_EQ(index_of("Lua").at("origins"), "");
+}
+
+TEST(ReportFeatures, CoactiveFeaturesShareTheirTokens) {
+  const std::vector<double> column = dense(study().activations(1), 12);
+  const Json shown = feature_page(1, 12).at("coactive");
+  ASSERT_EQ(std::ssize(shown), study().inputs.budget.coactive);
+  std::vector<double> shares;
+  for (int64_t k = 0; k < kFeatures; ++k) {
+    if (k == 12) continue;
+    const std::vector<double> other = dense(study().activations(1), k);
+    int64_t both = 0, either = 0;
+    for (size_t row = 0; row < column.size(); ++row) {
+      both += column[row] > 0 && other[row] > 0;
+      either += column[row] > 0 || other[row] > 0;
+    }
+    shares.push_back(static_cast<double>(both) / static_cast<double>(either));
+    for (const Json& entry : shown) {
+      if (entry.at(0) == k) {
+        EXPECT_EQ(entry.at(1), both);
+      }
+    }
+  }
+  std::sort(shares.rbegin(), shares.rend());
+  for (size_t i = 0; i < shown.size(); ++i) {
+    EXPECT_NEAR(shown.at(i).at(2).get<double>(), shares[i], 0.01);
+  }
+}
+
+TEST(ReportFeatures, IntervalsHaveWeakerAndWeakerExamples) {
+  const Json page = feature_page(0, 3);
+  ASSERT_EQ(page.at("intervals").size(), 5U);
+  double before = 1e9;
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(page.at("intervals").at(i).at(0), i);
+    const auto value = page.at("intervals").at(i).at(1).at(3).get<double>();
+    EXPECT_LE(value, before);
+    before = value;
+  }
+}
+
 TEST(ReportFeatures, SilentFeaturesHaveAPageOfNothing) {
   const Json page = feature_page(1, kFeatures - 1);
   EXPECT_EQ(page.at("active"), 0);
-  for (const char* key : {"histogram", "corpora", "tokens", "examples", "matches"}) {
+  for (const char* key :
+       {"histogram", "corpora", "tokens", "examples", "matches", "intervals", "coactive"}) {
     EXPECT_TRUE(page.at(key).empty()) << key;
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -220,6 +221,96 @@ Json FlowPayload::summary(const std::vector<ReportNull>& nulls,
   return summary_of(*flow_, nulls, controls);
 }
 
+namespace {
+
+/// Links [(parent feature, child feature)] of an edge of the family; none if there is no such edge.
+std::vector<std::pair<int64_t, int64_t>> links_of(const Json& flow, const Json& parent,
+                                                  const Json& child) {
+  std::vector<std::pair<int64_t, int64_t>> links;
+  for (const Json& edge : flow.at("family")) {
+    if (edge.at("parent") != parent || edge.at("child") != child) continue;
+    for (const Json& link : edge.at("links")) {
+      links.emplace_back(link.at(0).get<int64_t>(), link.at(1).get<int64_t>());
+    }
+  }
+  return links;
+}
+
+/// The features of model `at` of a path that lie on a chain of it: those that links lead to from
+/// its beginning and from its end.
+std::set<int64_t> on_chains(const Json& flow, const Json& models, size_t at) {
+  std::optional<std::set<int64_t>> from, to;
+  for (size_t i = 0; i < at; ++i) {
+    std::set<int64_t> next;
+    for (const auto& [parent, child] : links_of(flow, models.at(i), models.at(i + 1))) {
+      if (!from || from->contains(parent)) next.insert(child);
+    }
+    from = std::move(next);
+  }
+  for (size_t i = models.size() - 1; i > at; --i) {
+    std::set<int64_t> next;
+    for (const auto& [parent, child] : links_of(flow, models.at(i - 1), models.at(i))) {
+      if (!to || to->contains(child)) next.insert(parent);
+    }
+    to = std::move(next);
+  }
+  if (!from || !to) return from ? *from : to.value_or(std::set<int64_t>());
+  std::set<int64_t> both;
+  for (const int64_t j : *from) {
+    if (to->contains(j)) both.insert(j);
+  }
+  return both;
+}
+
+}  // namespace
+
+void FlowPayload::check_feature(int64_t feature, const std::string& model, int64_t feature_count,
+                                const std::string& where) const {
+  if (feature >= 0 && feature < feature_count) return;
+  throw Error(
+      fmt::format("{}: feature {} of {} among the {} ones, but it has {} features; "
+                  "was the flow computed from other activations?",
+                  file_.string(), feature, in_quotes(model), where, feature_count));
+}
+
+std::vector<std::pair<int, std::string>> FlowPayload::paths_of(const std::string& model,
+                                                               int64_t feature_count) const {
+  std::vector<std::pair<int, std::string>> paths;
+  int index = -1;
+  for (const Json& path : flow_->at("paths")) {
+    ++index;
+    const Json& models = path.at("models");
+    for (size_t at = 0; at < models.size(); ++at) {
+      if (models.at(at) != model) continue;
+      std::string on(static_cast<size_t>(feature_count), '0');
+      for (const int64_t j : on_chains(*flow_, models, at)) {
+        check_feature(j, model, feature_count, "linked");
+        on[static_cast<size_t>(j)] = '1';
+      }
+      paths.emplace_back(index, std::move(on));
+    }
+  }
+  return paths;
+}
+
+std::string FlowPayload::origins_of(const std::string& model, int64_t feature_count) const {
+  std::string origins;
+  for (const Json& merge : flow_->at("merges")) {
+    if (merge.at("model") != model) continue;
+    origins.assign(static_cast<size_t>(feature_count), '.');
+    for (const auto& [list, letter] : {std::pair("from_base", 'b'),
+                                       {"emerged_in_fine_tuning", 'f'},
+                                       {"emerged_at_merge", 'm'}}) {
+      for (const Json& entry : merge.at("features").at(list)) {
+        const auto feature = entry.get<int64_t>();
+        check_feature(feature, model, feature_count, list);
+        origins[static_cast<size_t>(feature)] = letter;
+      }
+    }
+  }
+  return origins;
+}
+
 std::vector<EdgeClasses> FlowPayload::classes_of(const std::string& model,
                                                  int64_t feature_count) const {
   std::vector<EdgeClasses> edges;
@@ -232,12 +323,7 @@ std::vector<EdgeClasses> FlowPayload::classes_of(const std::string& model,
     const auto mark = [&](const char* list, char letter) {
       for (const Json& entry : lists.at(list)) {
         const auto feature = entry.get<int64_t>();
-        if (feature < 0 || feature >= feature_count) {
-          throw Error(
-              fmt::format("{}: feature {} of {} among the {} ones, but it has {} features; "
-                          "was the flow computed from other activations?",
-                          file_.string(), feature, in_quotes(model), list, feature_count));
-        }
+        check_feature(feature, model, feature_count, list);
         classes.classes[static_cast<size_t>(feature)] = letter;
       }
     };

@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "features/statistics.hpp"
@@ -44,7 +45,21 @@ class FlowPayload {
   /// naming the file if a list has a feature that the model does not have.
   std::vector<EdgeClasses> classes_of(const std::string& model, int64_t feature_count) const;
 
+  /// For each path of the summary that the model is on: (its index there, "0110…" [m], 1 for a
+  /// feature that lies on a chain of it). Throws Error naming the file for a link to a feature that
+  /// the model does not have.
+  std::vector<std::pair<int, std::string>> paths_of(const std::string& model,
+                                                    int64_t feature_count) const;
+
+  /// Where the features of a merged model come from, a letter each (definitions 12): b the base,
+  /// f fine-tuning, m the merge itself, . for what is not measurable. Empty for other models.
+  /// Throws Error as above.
+  std::string origins_of(const std::string& model, int64_t feature_count) const;
+
  private:
+  void check_feature(int64_t feature, const std::string& model, int64_t feature_count,
+                     const std::string& where) const;
+
   std::filesystem::path file_;
   std::shared_ptr<const nlohmann::ordered_json> flow_;
 };

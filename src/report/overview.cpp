@@ -80,10 +80,13 @@ Json sweep_summary(const std::filesystem::path& file) {
   Json sweep = read_stage_json(file);
   try {
     std::map<std::string, int> branches;
+    Json tensors = Json::array();
     for (const Json& tensor : sweep.value("tensors", Json::array())) {
       ++branches[tensor.at("branch").get<std::string>()];
+      tensors.push_back({tensor.at("name").get<std::string>(), tensor.value("cosine", Json()),
+                         tensor.at("branch")});
     }
-    sweep.erase("tensors");
+    sweep["tensors"] = std::move(tensors);
     sweep["branches"] = branches;
     for (const char* key : {"method", "direction", "a", "b", "baselines", "balance", "warnings"}) {
       sweep.at(key);

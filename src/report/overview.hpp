@@ -15,8 +15,8 @@ nlohmann::ordered_json read_stage_json(const std::filesystem::path& file);
 /// steps, placed at the last of them; a validation is placed at the tokens seen by its step.
 nlohmann::ordered_json training_curves(const std::filesystem::path& metrics, size_t points = 400);
 
-/// sweep.json as the report shows it: without the list of tensors, which becomes `branches`
-/// {branch: number of tensors}.
+/// sweep.json as the report shows it: `tensors` are [name, cosine of the two parents' | null,
+/// branch], and `branches` {branch: number of tensors}.
 nlohmann::ordered_json sweep_summary(const std::filesystem::path& file);
 
 /// retained.json as the report shows it, + curves [{name, method, points [[t, accuracy_a,

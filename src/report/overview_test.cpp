@@ -17,7 +17,9 @@ TEST(ReportOverview, TheSweepIsThatOfItsStage) {
   EXPECT_EQ(sweep.at("curve").size(), 21U);
   EXPECT_NEAR(sweep.at("balance").at("t").get<double>(), 0.5, 1e-3);
   EXPECT_EQ(sweep.at("branches"), Json({{"lerp", 1}}));
-  EXPECT_FALSE(sweep.contains("tensors"));
+  EXPECT_EQ(sweep.at("tensors").size(), 1U);
+  EXPECT_EQ(sweep.at("tensors").at(0).at(0), "w");
+  EXPECT_NEAR(sweep.at("tensors").at(0).at(1).get<double>(), std::sqrt(0.5), 1e-6);
 }
 
 TEST(ReportOverview, TrainingCurvesAreMeansOfSteps) {

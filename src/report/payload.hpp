@@ -24,25 +24,33 @@ inline constexpr int64_t kFeaturesPerChunk = 256;
 /// so that no text in it, token strings included, is ever parsed as HTML.
 ///
 /// chunk 0, the overview:
-///   study, facts [[name, value]], warnings, budget {examples, before, after, text},
+///   study, facts [[name, value]], warnings, budget {examples, intervals, before, after, text},
 ///   corpora [name], vocabulary (chunk), matched [[model, model]],
 ///   models [{name, parents, kind, method, corpora {name: share}, parameters, tokens_trained,
 ///     evaluation {corpus: {loss, accuracy, …}} | null, autoencoder (eval.json) | null,
 ///     training {tokens, loss, averaged, validation {corpus: {tokens, loss, accuracy}}} | null,
-///     feature_count, index (chunk) | null, features [chunk]}],
-///   sweeps [sweep.json without tensors, + name, branches], comparisons and causal (overview.hpp),
+///     feature_count, index (chunk) | null, features [chunk], explanations and texts (chunk)
+///     (explanation_payload.hpp) | null}],
+///   sweeps [sweep.json, + name, branches], comparisons and causal (overview.hpp),
+///   samples [{corpus | -1, document, chunk}] of text with all that is active on it,
 ///   flow (flow_payload.hpp) | null,
 ///   lambda_table, cases
 /// vocabulary: [token text] by id
 /// index of a model: density, max, documents [by feature], measurable "0110…",
 ///   tokens [[id, …]], edges [{parent, child, classes "pdu…"}] with p persisting, d disappearing,
-///   e emerging, u unmeasurable, x silent
+///   e emerging, u unmeasurable, x silent; best [[model, [feature | -1], [correlation]]],
+///   paths [[index in flow.paths, "0110…" on a chain of it]], origins (of a merged model,
+///   flow_payload.hpp)
+/// sample of text: tokens [id], models [[model, [[feature, level, …] by token | null]]]
 /// 256 features of a model, each {active, mean, histogram [counts of equal bins of (0, max]],
 ///   corpora [[corpus, active tokens, density, share of activation]],
 ///   tokens [[id, share of activation, log-likelihood ratio in bits]],
 ///   examples [[corpus | -1, document | -1, offset of the strongest token, its value, [token id],
 ///     [offset, level, …]]] with levels in 1 … 255 of the feature's maximum,
-///   matches [[model, [[feature, correlation]]]]}
+///   matches [[model, [[feature, correlation]]]],
+///   intervals [[interval, an example as above]], 0 the strongest, if there is room,
+///   coactive [[feature, tokens of both, of those of either]],
+///   logits [[id promoted], [id suppressed]] | null, if they are known}
 class Payload {
  public:
   /// Reserves the next number, so that chunk 0 may name chunks that are made after it.

@@ -4,21 +4,25 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <span>
 #include <string_view>
 
 #include "autoencoder/feature_activations.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "matching/matches.hpp"
+#include "report/explanation_payload.hpp"
 #include "report/feature_payload.hpp"
 #include "report/flow_payload.hpp"
 #include "report/overview.hpp"
 #include "report/payload.hpp"
 #include "report/report_template.hpp"
 #include "report/report_text.hpp"
+#include "report/text_payload.hpp"
 #include "storage/files.hpp"
 
 namespace featflow {
@@ -51,7 +55,9 @@ Json model_summary(const ReportModel& model) {
                   {"training", nullptr},
                   {"feature_count", 0},
                   {"index", nullptr},
-                  {"features", Json::array()}};
+                  {"features", Json::array()},
+                  {"explanations", nullptr},
+                  {"texts", nullptr}};
   if (!model.evaluation.empty()) {
     const Json evaluation = read_stage_json(model.evaluation);
     if (!evaluation.is_object() || !evaluation.contains("corpora")) {
@@ -113,6 +119,37 @@ class ReportBuilder {
       throw_if_interrupted();
       add_model_features(static_cast<int>(i), text);
     }
+    for (size_t s = 0; s < samples_.size(); ++s) {
+      const TextSample& sample = samples_[s];
+      const std::span<const int32_t> tokens = tokens_in(text.shard, sample.window);
+      const int64_t chunk = payload_.add(
+          {{"tokens", std::vector<int32_t>(tokens.begin(), tokens.end())}, {"models", active_[s]}});
+      sample_list_.push_back(
+          {{"corpus", sample.corpus}, {"document", sample.document}, {"chunk", chunk}});
+    }
+  }
+
+  /// What every model makes of the stretches of text that are shown whole.
+  void add_samples(int i, const FeatureActivations& activations,
+                   const FeatureStatistics& statistics, const ReportText& text) {
+    if (samples_.empty()) {
+      samples_ = choose_samples(activations, text.shard, inputs_.budget.samples,
+                                inputs_.budget.sample_tokens);
+      active_.assign(samples_.size(), Json::array());
+    }
+    for (size_t s = 0; s < samples_.size(); ++s) {
+      active_[s].push_back(
+          {i, active_features(activations, statistics.maximum, samples_[s].window)});
+    }
+  }
+
+  void add_explanations(int i, int64_t feature_count) {
+    auto [about, texts] =
+        explanation_payload(inputs_.models[static_cast<size_t>(i)], feature_count);
+    if (about.is_null()) return;
+    Json& summary = models_[static_cast<size_t>(i)];
+    summary["explanations"] = std::move(about);
+    summary["texts"] = payload_.add(texts);
   }
 
   /// Features of all models together, as far as the stage files before tell without reading the
@@ -151,8 +188,12 @@ class ReportBuilder {
         .measurable = measurable(statistics, flow_ ? flow_->limits() : inputs_.limits),
         .matches = {},
         .edges = {},
+        .paths = {},
+        .origins = {},
+        .logits = nullptr,
         .budget = inputs_.budget,
-        .examples = examples_};
+        .examples = examples_.top,
+        .intervals = examples_.intervals};
     if (const auto found = partners_.find(i); found != partners_.end()) {
       context.matches = std::move(found->second);
       for (const auto& [other, partners] : context.matches) {
@@ -163,13 +204,24 @@ class ReportBuilder {
         }
       }
     }
-    if (flow_) context.edges = flow_->classes_of(model.name, feature_count);
+    if (flow_) {
+      context.edges = flow_->classes_of(model.name, feature_count);
+      context.paths = flow_->paths_of(model.name, feature_count);
+      context.origins = flow_->origins_of(model.name, feature_count);
+    }
+    if (!model.logit_weights.empty()) {
+      context.logits = std::make_shared<const Json>(
+          logit_payload(model, feature_count, std::ssize(text.vocabulary),
+                        static_cast<size_t>(inputs_.budget.logits)));
+    }
 
     const Json chunks = add_features(payload_, context);
     Json& summary = models_[static_cast<size_t>(i)];
     summary["feature_count"] = feature_count;
     summary["index"] = chunks["index"];
     summary["features"] = chunks["features"];
+    add_explanations(i, feature_count);
+    add_samples(i, activations, statistics, text);
   }
 
   Json overview() const {
@@ -193,15 +245,21 @@ class ReportBuilder {
         vocabulary_chunk_ < 0
             ? "This report was made without feature activations."
             : fmt::format(
-                  "Example budget: at most {} top examples per feature, each with {} tokens "
+                  "Example budget: at most {} top examples per feature{}, each with {} tokens "
                   "before and {} after the strongest one, within its document; activations "
                   "are kept to 1/255 of the feature's maximum.",
-                  examples_, budget.before, budget.after);
+                  examples_.top,
+                  examples_.intervals > 0
+                      ? fmt::format(" and one of each of {} equal shares of its active tokens",
+                                    examples_.intervals)
+                      : std::string(),
+                  budget.before, budget.after);
     return {{"study", inputs_.study},
             {"facts", facts},
             {"warnings", inputs_.warnings},
             {"budget",
-             {{"examples", examples_},
+             {{"examples", examples_.top},
+              {"intervals", examples_.intervals},
               {"before", budget.before},
               {"after", budget.after},
               {"text", text}}},
@@ -212,6 +270,7 @@ class ReportBuilder {
             {"sweeps", sweeps},
             {"comparisons", comparisons},
             {"causal", causal},
+            {"samples", sample_list_},
             {"flow", flow_ ? flow_->summary(inputs_.nulls, inputs_.controls) : Json(nullptr)},
             {"lambda_table",
              inputs_.lambda_table.empty() ? Json::array() : read_stage_json(inputs_.lambda_table)},
@@ -222,14 +281,39 @@ class ReportBuilder {
   const ReportInputs& inputs_;
   Payload payload_;
   int64_t overview_chunk_ = 0, vocabulary_chunk_ = -1;
-  int64_t examples_ = 0;
+  ExampleCounts examples_;
   std::vector<Json> models_;
   std::vector<std::string> corpora_;
   std::optional<FlowPayload> flow_;
   std::vector<std::pair<std::string, std::string>> matched_;
   /// Per model: (other model, best partners there of each feature).
   std::map<int, decltype(FeatureContext::matches)> partners_;
+  std::vector<TextSample> samples_;
+  std::vector<Json> active_;  // by sample: [[model, active features by token]]
+  Json sample_list_ = Json::array();
 };
+
+/// Leaves out of a report what fits least: examples first, then those by interval, then half of
+/// what else is shown of a feature. `room` is the share of its size that it may have. False:
+/// nothing is left to leave out.
+bool leave_out(ExampleBudget& budget, double room) {
+  const int64_t least = std::min(budget.minimum, budget.examples);
+  if (budget.examples > least || budget.intervals > 0) {
+    const int64_t shown = budget.examples + budget.intervals;
+    const auto fitting =
+        std::min(shown - 1, static_cast<int64_t>(0.95 * room * static_cast<double>(shown)));
+    if (fitting < least + budget.intervals) budget.intervals = 0;
+    budget.examples = std::clamp(fitting - budget.intervals, least, budget.examples);
+    return true;
+  }
+  if (budget.coactive == 0) return false;
+  budget.coactive = 0;
+  budget.matches = std::min<int64_t>(budget.matches, 1);
+  for (int64_t* count : {&budget.tokens, &budget.logits, &budget.before, &budget.after}) {
+    *count = (*count + 1) / 2;
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -243,13 +327,9 @@ void write_report(const ReportInputs& inputs, const std::filesystem::path& html)
   ReportInputs fitting = inputs;
   std::string page = ReportBuilder(fitting).html();
   // The estimate was too hopeful: as many examples as the file has room for.
-  for (int64_t& examples = fitting.budget.examples;
-       std::ssize(page) > inputs.budget.bytes && examples > inputs.budget.minimum;) {
-    const double room =
-        0.95 * static_cast<double>(inputs.budget.bytes) / static_cast<double>(page.size());
-    examples = std::max(
-        inputs.budget.minimum,
-        std::min(examples - 1, static_cast<int64_t>(room * static_cast<double>(examples))));
+  while (std::ssize(page) > inputs.budget.bytes &&
+         leave_out(fitting.budget,
+                   static_cast<double>(inputs.budget.bytes) / static_cast<double>(page.size()))) {
     page = ReportBuilder(fitting).html();
   }
   write_file_atomic(html, page);

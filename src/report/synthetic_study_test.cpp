@@ -50,6 +50,7 @@ Study::Study(fs::path folder) : folder_(std::move(folder)) {
   write_sweep();
   write_comparison();
   write_causal_check();
+  write_explanations();
   inputs.case_studies = folder_ / "case_studies.json";
   write_file_atomic(
       inputs.case_studies,
@@ -346,6 +347,50 @@ void Study::write_causal_check() {
                                  pair("persisting", 121, 11, 0.85, nullptr, false), study}}}
                               .dump());
   inputs.causal = {file};
+}
+
+void Study::write_explanations() {
+  const Json scores = {{"explained", 180},     {"skipped", 100},
+                       {"median_score", 0.61}, {"median_token_score", 0.70},
+                       {"median_ratio", 0.86}, {"share_at_half", 0.55}};
+  Json shuffled = scores, features = Json::array(), said = Json::array(), logits = Json::array();
+  shuffled["name"] = "shuffled features";
+  shuffled["median_score"] = 0.02;
+  for (int64_t j = kFeatures - 6; j >= 0; --j) {  // in any order
+    if (j % 3 == 2) continue;
+    const double score = std::round(1000 * variate(21, static_cast<uint64_t>(j), 0)) / 1000;
+    features.push_back(
+        {{"feature", j},
+         {"text", "pattern " + std::to_string(j) + " after `" + std::string(kMarkup) + "`"},
+         {"score", score},
+         {"spearman", j == 0 ? Json(nullptr) : Json(score / 2)},
+         {"token_score", score / 2},
+         {"group", j % 2 ? "code" : "language"}});
+    if (j % 9 == 0) {
+      said.push_back({{"feature", j},
+                      {"explanation", "words of a <b>story</b>"},
+                      {"simulation_score", 0.4},
+                      {"detection", nullptr},
+                      {"fuzzing", 0.7}});
+    }
+    logits.push_back(
+        {{"feature", j}, {"promoted", {3, 5, 7, 9, 11, 13, 15, 17}}, {"suppressed", {4}}});
+  }
+  const Json groups = {{"code", 0.5}, {"language", 0.5}};
+  ReportModel& lua = inputs.models[1];
+  lua.explanations = folder_ / "explanations.json";
+  write_file_atomic(lua.explanations, Json{{"model", "Lua"},
+                                           {"threshold_tokens", 30},
+                                           {"summary", scores},
+                                           {"references", {shuffled}},
+                                           {"groups", groups},
+                                           {"path_groups", {{"BabyPython → Lua", groups}}},
+                                           {"features", features}}
+                                          .dump());
+  lua.language_model_explanations = folder_ / "language_model_explanations.json";
+  write_file_atomic(lua.language_model_explanations, Json{{"features", said}}.dump());
+  lua.logit_weights = folder_ / "logit_weights.json";
+  write_file_atomic(lua.logit_weights, Json{{"model", "Lua"}, {"features", logits}}.dump());
 }
 
 const Study& study() {

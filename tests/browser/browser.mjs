@@ -10,8 +10,8 @@ const screenshots = process.env.SCREENSHOTS && resolve(process.env.SCREENSHOTS);
 if (screenshots) mkdirSync(screenshots, { recursive: true });
 
 /**
- * open(width, height, options of the context) → {page, faults} of a file, to be called once in a test
- * file. A test fails on any console error, request, exception or dialog: it expects no faults.
+ * open(width, height, options of the context, hash) → {page, faults} of a file, to be called once in a
+ * test file. A test fails on any console error, request, exception or dialog: it expects no faults.
  */
 export function pageOpener(path) {
   const file = pathToFileURL(resolve(path)).href;
@@ -25,7 +25,7 @@ export function pageOpener(path) {
   });
   after(() => browser?.close());
 
-  return async (width, height = 900, options = {}) => {
+  return async (width, height = 900, options = {}, hash = '') => {
     const context = await browser.newContext({ viewport: { width, height }, offline: true, ...options });
     const page = await context.newPage();
     page.setDefaultTimeout(120_000);  // a busy machine is slow, and that is no fault of the page
@@ -34,7 +34,7 @@ export function pageOpener(path) {
     page.on('pageerror', (e) => faults.push(`exception: ${e.message}`));
     page.on('request', (r) => r.url().split('#')[0] !== file && faults.push(`request: ${r.url().slice(0, 100)}`));
     page.on('dialog', (d) => { faults.push(`dialog: ${d.message()}`); d.dismiss(); });
-    await page.goto(file);
+    await page.goto(file + hash);
     await page.waitForSelector('main h1');
     return { page, faults };
   };

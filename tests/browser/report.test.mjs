@@ -1,6 +1,7 @@
 // Opens a report in headless Chromium from its file, offline, and walks through it.
 //   REPORT=report.html [SCREENSHOTS=folder] [CHROMIUM=/usr/bin/chromium] npm test
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { checkWidth, pageOpener, plainText, shoot } from './browser.mjs';
 
@@ -107,6 +108,8 @@ test('the merge has its interval and the other methods', async () => {
     assert.match(row[6], /^\d+\.\d%\d+ of \d+/);
   }
   assert.equal(await page.$$eval('.small-multiples svg[role=img]', (svgs) => svgs.length), 2);
+  assert.ok((await page.$$('.small-multiples circle.ring')).length >= 2, 'balance points are drawn');
+  assert.ok((await tableRows(page, 'The nearer to 1')).length > 1, 'each tensor has its cosine');
   assert.deepEqual(faults, []);
 });
 
@@ -147,13 +150,111 @@ test('in the dark, text stands out from its ground', async () => {
   assert.deepEqual(faults, []);
 });
 
+/** Counts of the flow's table: [persist of the parent, of the child, one-to-one] of each edge. */
+const flowCounts = (page) => page.$$eval('.sankey', ([svg]) => {
+  const table = [...document.querySelectorAll('main table')].find((t) => svg.compareDocumentPosition(t) & Node.DOCUMENT_POSITION_FOLLOWING);
+  const number = (cell) => Number(cell.textContent.replaceAll(',', ''));
+  return [...table.tBodies[0].rows].map((r) => [number(r.cells[1]), number(r.cells[4]), number(r.cells[7])]);
+});
+
+test('the flow is redrawn at another threshold and one-to-one, and the address keeps it', async () => {
+  const { page, faults } = await open(1280);
+  const own = await flowCounts(page);
+  const ribbons = await page.$$eval('.sankey .ribbon', (paths) => paths.map((p) => p.getAttribute('d')));
+  await page.focus('input[type=range]');
+  await page.keyboard.press('Home');
+  await page.waitForFunction(() => location.hash.includes('tau='));
+  const low = await flowCounts(page);
+  low.forEach((row, i) => row.forEach((n, k) => assert.ok(n >= own[i][k], 'a lower threshold matches no less')));
+  assert.ok(low.some((row, i) => row[0] > own[i][0]), 'it matches more');
+  assert.notDeepEqual(await page.$$eval('.sankey .ribbon', (paths) => paths.map((p) => p.getAttribute('d'))), ribbons);
+  assert.match(await page.textContent('main'), /Lists of features are kept for τ = 0\.\d\d/);
+  await page.click('.switch button:has-text("one-to-one")');
+  await page.waitForFunction(() => location.hash.includes('rule=one-to-one'));
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'one-to-one', 'the button keeps the focus');
+  const pairs = await flowCounts(page);
+  for (const [parent, child, both] of pairs) assert.ok(parent === child && parent === both);
+
+  // The same address in another window is the same view.
+  const again = await open(1280, 900, {}, await page.evaluate(() => location.hash));
+  assert.deepEqual(await flowCounts(again.page), pairs);
+  assert.equal(await again.page.getAttribute('.switch button:has-text("one-to-one")', 'aria-pressed'), 'true');
+  assert.deepEqual([...faults, ...again.faults], []);
+});
+
+async function saved(page, selector) {
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click(selector)]);
+  return [download.suggestedFilename(), readFileSync(await download.path(), 'utf8')];
+}
+
+test('figures are saved as SVG and tables as CSV', async () => {
+  const { page, faults } = await open(1280);
+  for (const [i, figure] of (await page.$$('figure')).entries()) {
+    assert.ok(await figure.$('.save'), `figure ${i} can be saved`);
+  }
+  for (const table of await page.$$('main table')) {
+    assert.ok(await table.evaluate((t) => Boolean(t.closest('.exported')?.querySelector('.save'))), 'each table can be saved');
+  }
+  const [svgName, svg] = await saved(page, 'figure:has(.sankey) .save');
+  assert.match(svgName, /^features-that-persist.*\.svg$/);
+  const parsed = await page.evaluate((text) => {
+    const svgDocument = new DOMParser().parseFromString(text, 'image/svg+xml');
+    return [svgDocument.querySelector('parsererror') === null, svgDocument.querySelectorAll('path[fill]').length];
+  }, svg);
+  assert.ok(parsed[0] && parsed[1] > 0, 'the figure is SVG with its colours in it');
+  assert.doesNotMatch(svg, / class=|var\(--/);
+  const [csvName, csv] = await saved(page, 'figure:has(.sankey) + .exported .save');
+  assert.match(csvName, /\.csv$/);
+  const lines = csv.trimEnd().split('\n').map((line) => line.split(','));
+  const counts = await flowCounts(page);
+  assert.deepEqual(lines.slice(-counts.length).map((cells) => [cells[1], cells[4], cells[7]].map(Number)), counts);
+  await page.evaluate(() => { location.hash = '#/features'; });
+  await page.waitForSelector('table.features');
+  const [, list] = await saved(page, '.pager .save');
+  const count = Number((await page.textContent('.pager span')).match(/^[\d,]+/)[0].replace(',', ''));
+  assert.match(list, /^model,feature,explanation,score,/);
+  assert.ok(list.trimEnd().split('\n').length >= count + 1, 'every feature of the list is there, not those in view alone');
+  assert.deepEqual(faults, []);
+});
+
+test('a long list keeps few rows in the document and shows its end', async () => {
+  const { page, faults } = await open(1280, 900, {}, '#/features?all=1&class=all');
+  await page.waitForSelector('table.features tbody tr');
+  const count = Number(await page.getAttribute('table.features', 'aria-rowcount')) - 1;
+  assert.ok(count > 100);
+  const rows = () => page.$$eval('table.features tbody tr', (trs) => trs.map((tr) => Number(tr.getAttribute('aria-rowindex'))));
+  assert.ok((await rows()).length < 60);
+  await page.focus('.virtual');
+  await page.keyboard.press('End');
+  await page.waitForFunction((n) => [...document.querySelectorAll('table.features tbody tr')].at(-1).getAttribute('aria-rowindex') === String(n), count + 1);
+  assert.ok((await rows()).length < 60);
+  assert.deepEqual(faults, []);
+});
+
+test('a sample of text shows what is active on each token, in every model', async () => {
+  const { page, faults } = await open(1280, 900, {}, '#/text/0?token=3');
+  await page.waitForSelector('.chooser');
+  const models = await page.$$eval('.card section', (cards) => cards.length);
+  assert.ok(models >= 2);
+  assert.equal(await page.$$eval('.chooser [aria-selected=true]', (tokens) => tokens.length), 1);
+  await page.focus('.chooser');
+  for (let i = 0; i < 40 && !(await page.$('.active button')); ++i) await page.keyboard.press('ArrowRight');
+  await page.click('.active button');
+  await page.waitForFunction(() => location.hash.includes('feature='));
+  assert.ok(await page.$('.chooser .tok.on[aria-selected=true]'), 'the feature is marked on the token it is active on');
+  assert.doesNotMatch(await page.textContent('main'), /undefined|NaN|\[object/);
+  await shoot(page, 'text', 1280);
+  assert.deepEqual(faults, []);
+});
+
 test('each class filter, sorting and search give lists, without errors', async () => {
   const { page, faults } = await open(1280);
   await page.click('header nav a[href="#/features"]');
   await settled(page);
-  const options = await page.$$eval('.controls select option', (os) => os.map((o) => o.value));
+  const classes = '.controls label:has-text("Class") select';
+  const options = await page.$$eval(`${classes} option`, (os) => os.map((o) => o.value));
   for (const value of options) {
-    await page.selectOption('.controls select', value);
+    await page.selectOption(classes, value);
     await settled(page);
     assert.match(await page.textContent('.pager'), /\d+ feature/);
     const name = value.split(':')[0];
@@ -162,7 +263,20 @@ test('each class filter, sorting and search give lists, without errors', async (
       for (const row of rows) assert.ok(row.includes(name), `${value}: ${row}`);
     }
   }
-  await page.selectOption('.controls select', 'all');
+  await page.selectOption(classes, 'all');
+  const paths = '.controls label:has-text("Path") select';
+  for (const value of await page.$$eval(`${paths} option`, (os) => os.map((o) => o.value))) {
+    await page.selectOption(paths, value);
+    await settled(page);
+    assert.match(await page.textContent('.pager'), /\d+ feature/);
+  }
+  await page.selectOption(paths, '');
+  await page.fill('.controls label:has-text("Best r") input', '0.8');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => location.hash.includes('r=0.8'));
+  for (const row of await page.$$eval('table.features tbody tr', (trs) => trs.map((tr) => tr.querySelectorAll('a')[1].textContent))) {
+    assert.ok(Number(row) >= 0.8, row);
+  }
   await page.click('th button:has-text("density")');
   await settled(page);
   assert.ok(await page.$('th[aria-sort]'));

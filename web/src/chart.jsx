@@ -2,6 +2,7 @@
 import { scaleLinear } from 'd3-scale';
 import { line as linePath, symbol, symbolCircle, symbolDiamond, symbolSquare, symbolTriangle } from 'd3-shape';
 import { useState } from 'preact/hooks';
+import { Figure } from './exports.jsx';
 import { useWidth } from './width.js';
 
 const kMargin = { top: 12, right: 20, bottom: 42, left: 58 };
@@ -45,7 +46,8 @@ function Axes({ x, y, width, height, xLabel, yLabel, xFormat, yFormat }) {
 
 /**
  * series: {name, color, points: [[x, y]…], dash}; rules: horizontal {y, label, color}; marks:
- * vertical {x, label}; bands: {from, to, label} over x; dots: single points {x, y, label, color}.
+ * vertical {x, label}; bands: {from, to, label} over x; dots: single points {x, y, label, color,
+ * low, high}, with an interval over x if it is given, and without a label not in the legend.
  * Hovering reads every series at the nearest x.
  */
 export function LineChart({
@@ -69,7 +71,8 @@ export function LineChart({
     setHover(Math.min(Math.max(at, x.domain()[0]), x.domain()[1]));
   };
   return (
-    <figure class="chart" ref={ref}>
+    <Figure class="chart">
+      <div ref={ref} />
       <ul class="legend">
         {drawn.map((s) => (
           <li>
@@ -91,7 +94,7 @@ export function LineChart({
         {bands.map((b) => (
           <li><svg width="26" height="10" aria-hidden="true"><rect width="26" height="10" class="band" /></svg>{b.label}</li>
         ))}
-        {dots.map((d) => (
+        {dots.filter((d) => d.label).map((d) => (
           <li>
             <svg width="10" height="10" aria-hidden="true"><circle cx="5" cy="5" r="3.5" stroke={d.color} class="ring" /></svg>
             {d.label} {yFormat(d.y, true)}
@@ -121,7 +124,12 @@ export function LineChart({
           <path d={path(s.points)} fill="none" stroke={s.color} stroke-width="2.2"
             stroke-linejoin="round" stroke-dasharray={s.dash} />
         ))}
-        {dots.map((d) => <circle cx={x(d.x)} cy={y(d.y)} r="4.5" stroke={d.color} class="ring" />)}
+        {dots.map((d) => (
+          <>
+            {Number.isFinite(d.low) && <line x1={x(d.low)} x2={x(d.high)} y1={y(d.y)} y2={y(d.y)} stroke={d.color} stroke-width="3" opacity="0.55" />}
+            <circle cx={x(d.x)} cy={y(d.y)} r="4.5" stroke={d.color} class="ring" />
+          </>
+        ))}
         {hover !== null && (
           <>
             <line x1={x(hover)} x2={x(hover)} y1={kMargin.top} y2={height - kMargin.bottom} class="cross" />
@@ -132,7 +140,7 @@ export function LineChart({
           </>
         )}
       </svg>
-    </figure>
+    </Figure>
   );
 }
 
@@ -148,7 +156,8 @@ export function ScatterChart({ groups, xLine, yLine, xLabel, yLabel, format = St
   const y = range((p) => p.y, yLine, [height - kMargin.bottom, kMargin.top]);
   const marker = (shape) => symbol(kShapes[shape], 64)();
   return (
-    <figure class="chart" ref={ref}>
+    <Figure class="chart">
+      <div ref={ref} />
       <ul class="legend">
         {groups.filter((g) => g.points.length).map((g) => (
           <li>
@@ -171,28 +180,45 @@ export function ScatterChart({ groups, xLine, yLine, xLabel, yLabel, format = St
         <text x={x(xLine.at) - 6} y={kMargin.top + 10} text-anchor="end" class="mark-label">{xLine.label}</text>
         <text x={kMargin.left + 6} y={y(yLine.at) + (y(yLine.at) < kMargin.top + 20 ? 16 : -6)} class="mark-label">{yLine.label}</text>
       </svg>
-    </figure>
+    </Figure>
   );
 }
 
-/** Bars between edges[i] and edges[i + 1]. Hovering a bar names it. */
+/**
+ * Bars between edges[i] and edges[i + 1]. Hovering a bar names it. second: {name, counts, color}
+ * stands as an outline over the bars, which are then called `name`.
+ */
 export function Histogram({
-  edges, counts, color, xLabel, yLabel = 'features', xFormat = String, height = 180, title,
+  edges, counts, color, xLabel, yLabel = 'features', xFormat = String, height = 180, title, name, second, yFormat,
 }) {
   const [ref, width] = useWidth(480);
   const x = scaleLinear([edges[0], edges[edges.length - 1]], [kMargin.left, width - kMargin.right]);
-  const y = scaleLinear([0, Math.max(1, ...counts)], [height - kMargin.bottom, kMargin.top]).nice(4);
+  const y = scaleLinear([0, Math.max(1e-9, ...counts, ...(second?.counts ?? []))], [height - kMargin.bottom, kMargin.top]).nice(4);
   return (
-    <figure class="chart" ref={ref}>
+    <Figure class="chart">
+      <div ref={ref} />
+      {second && (
+        <ul class="legend">
+          <li><svg width="14" height="10" aria-hidden="true"><rect width="14" height="10" fill={color} opacity="0.7" /></svg>{name}</li>
+          <li>
+            <svg width="26" height="10" aria-hidden="true"><line x2="26" y1="5" y2="5" stroke={second.color} stroke-width="2.5" /></svg>
+            {second.name}
+          </li>
+        </ul>
+      )}
       <svg width={width} height={height} role="img" aria-label={title}>
-        <Axes {...{ x, y, width, height, xLabel, yLabel, xFormat }} yFormat={y.tickFormat(4, '~s')} />
+        <Axes {...{ x, y, width, height, xLabel, yLabel, xFormat }} yFormat={yFormat ?? y.tickFormat(4, '~s')} />
         {counts.map((n, i) => (
           <rect x={x(edges[i]) + 0.5} width={Math.max(0.5, x(edges[i + 1]) - x(edges[i]) - 1)}
-            y={y(n)} height={y(0) - y(n)} fill={color} opacity="0.85">
-            <title>{`${xFormat(edges[i])} – ${xFormat(edges[i + 1])}: ${n}`}</title>
+            y={y(n)} height={y(0) - y(n)} fill={color} opacity={second ? 0.55 : 0.85}>
+            <title>{`${xFormat(edges[i])} – ${xFormat(edges[i + 1])}: ${yFormat ? yFormat(n, true) : n}`}</title>
           </rect>
         ))}
+        {second && (
+          <path fill="none" stroke={second.color} stroke-width="2.2"
+            d={`M${x(edges[0])},${y(0)}${second.counts.map((n, i) => `V${y(n)}H${x(edges[i + 1])}`).join('')}V${y(0)}`} />
+        )}
       </svg>
-    </figure>
+    </Figure>
   );
 }

@@ -1,4 +1,5 @@
 // Figure 1: which model comes from which, and from what text.
+import { Figure } from './exports.jsx';
 import { color, percent, short } from './format.js';
 import { modelHref } from './router.js';
 import { useWidth } from './width.js';
@@ -44,8 +45,9 @@ export function Family({ models }) {
     y: 6 + (height - 12) / 2 + (j - (column.length - 1) / 2) * (kBoxHeight + kRowGap) - kBoxHeight / 2,
   })));
   return (
-    <div class="diagram" ref={ref}>
-      <svg width={Math.max(width, full)} height={height} role="img" aria-label="The family of models">
+    <Figure class="diagram">
+      <div ref={ref} />
+      <svg width={Math.max(width, full)} height={height} role="group" aria-label="The family of models">
         <defs>
           <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">
             <path d="M0,0.5 L7.5,4 L0,7.5 z" fill="#666" />
@@ -80,6 +82,6 @@ export function Family({ models }) {
           );
         })}
       </svg>
-    </div>
+    </Figure>
   );
 }

@@ -6,10 +6,12 @@ import { href, useRoute } from './router.js';
 import { Autoencoders } from './pages/autoencoders.jsx';
 import { Cases } from './pages/cases.jsx';
 import { Causal } from './pages/causal.jsx';
+import { Explanations } from './pages/explanations.jsx';
 import { Feature } from './pages/feature.jsx';
 import { Features } from './pages/features.jsx';
 import { Merge } from './pages/merge.jsx';
 import { Overview } from './pages/overview.jsx';
+import { Text } from './pages/text.jsx';
 import { Training } from './pages/training.jsx';
 
 const kPages = {
@@ -18,6 +20,8 @@ const kPages = {
   training: { title: 'Training', view: Training, when: (o) => o.models.some((m) => m.training || m.evaluation) },
   autoencoders: { title: 'Autoencoders', view: Autoencoders, when: (o) => o.models.some((m) => m.autoencoder) },
   features: { title: 'Features', view: Features, when: (o) => o.models.some((m) => m.index !== null) },
+  explanations: { title: 'Explanations', view: Explanations, when: (o) => o.models.some((m) => m.explanations?.summary && m.index !== null) },
+  text: { title: 'Text', view: Text, when: (o) => o.samples.length },
   cases: { title: 'Case studies', view: Cases, when: (o) => o.cases.length },
   causal: { title: 'Causal check', view: Causal, when: (o) => o.causal.length },
 };
@@ -35,6 +39,7 @@ function Report() {
   const View = page?.view;
   return (
     <>
+      <a class="skip" href={location.hash || '#/'} onClick={(e) => { e.preventDefault(); document.querySelector('main').focus(); }}>Skip to the content</a>
       <header>
         <div class="bar">
           <a class="brand" href={href('overview')}>FeatFlow <span>{overview.study}</span></a>
@@ -46,7 +51,7 @@ function Report() {
           </nav>
         </div>
       </header>
-      <main>
+      <main tabindex="-1">
         <Guard at={key}>
           {View ? <View key={page.under ? key : route.page} overview={overview} route={route} />
             : <p>There is no page “{route.page}” in this report. <a href={href('overview')}>Overview</a></p>}

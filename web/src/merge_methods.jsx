@@ -1,5 +1,6 @@
 // The same merge by several methods: where each balances, what it can do, what it keeps.
 import { LineChart } from './chart.jsx';
+import { Table } from './exports.jsx';
 import { color, count, fixed, percent } from './format.js';
 
 const words = (method) => method.replaceAll('_', ' ');
@@ -22,7 +23,15 @@ function Retained({ of }) {
   );
 }
 
-function Curves({ curves, a, b }) {
+/** Where a method balances: its accuracy in all documents, with the interval of t. */
+const balanced = (methods, curves, scores) => curves.flatMap((c, i) => {
+  const m = methods.find((method) => method.name === c.name);
+  if (!m || !Number.isFinite(m.balance?.merged?.[scores])) return [];
+  const { interval } = m.balance;
+  return [{ x: m.t, y: m.balance.merged[scores], color: color(i), low: interval?.low, high: interval?.high }];
+});
+
+function Curves({ methods, curves, a, b }) {
   if (curves.length < 2) return null;
   const chart = (parent, at) => (
     <div>
@@ -32,29 +41,33 @@ function Curves({ curves, a, b }) {
         series={curves.map((c, i) => ({
           name: words(c.method), color: color(i), dash: i >= 4 ? '6 3' : undefined,
           points: c.points.map((p) => [p[0], p[at]]) }))}
+        dots={balanced(methods, curves, at === 1 ? 'accuracy_a' : 'accuracy_b')}
         xLabel={`t (0 is ${a}, 1 is ${b})`} yLabel="next-token accuracy"
         xFormat={(v) => fixed(v, 2)} yFormat={(v, fine) => percent(v, fine ? 2 : 0)} height={280}
       />
     </div>
   );
-  return <div class="small-multiples">{chart(a, 1)}{chart(b, 2)}</div>;
+  return (
+    <>
+      <div class="small-multiples">{chart(a, 1)}{chart(b, 2)}</div>
+      <p class="muted">A ring is a method's balance point, the thick line through it the interval of t.</p>
+    </>
+  );
 }
 
 function ByCorpus({ rows, corpora }) {
   return (
     <details>
       <summary>Accuracy by corpus</summary>
-      <div class="scroll">
-        <table>
-          <caption>Next-token accuracy on the held-out text of each corpus.</caption>
-          <thead><tr><th scope="col">model</th>{corpora.map((c) => <th scope="col">{c}</th>)}</tr></thead>
-          <tbody>
-            {rows.map((r) => (
-              <tr><th scope="row">{r.label}</th>{corpora.map((c) => <td>{percent(r.accuracy[c], 2)}</td>)}</tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table>
+        <caption>Next-token accuracy on the held-out text of each corpus.</caption>
+        <thead><tr><th scope="col">model</th>{corpora.map((c) => <th scope="col">{c}</th>)}</tr></thead>
+        <tbody>
+          {rows.map((r) => (
+            <tr><th scope="row">{r.label}</th>{corpora.map((c) => <td>{percent(r.accuracy[c], 2)}</td>)}</tr>
+          ))}
+        </tbody>
+        </Table>
     </details>
   );
 }
@@ -80,41 +93,39 @@ export function Methods({ comparison, sweep }) {
         {fixed(comparison.threshold, 2)} or more, over {count(comparison.tokens)} tokens. No new autoencoder
         comes between, so no seed does.
       </p>
-      <div class="scroll">
-        <table>
-          <caption>
-            Methods at their balance points with 95% intervals, and the models that were merged. Accuracies on the
-            half of the documents that had no part in choosing t, and on all.
-          </caption>
-          <thead>
-            <tr>
-              <th scope="col" rowspan="2">method</th><th scope="col" rowspan="2">t</th>
-              <th scope="colgroup" colspan="2" class="group">accuracy, other half</th>
-              <th scope="colgroup" colspan="2" class="group">accuracy, all</th>
-              <th scope="colgroup" colspan="2" class="group">features retained</th>
+      <Table>
+        <caption>
+          Methods at their balance points with 95% intervals, and the models that were merged. Accuracies on the
+          half of the documents that had no part in choosing t, and on all.
+        </caption>
+        <thead>
+          <tr>
+            <th scope="col" rowspan="2">method</th><th scope="col" rowspan="2">t</th>
+            <th scope="colgroup" colspan="2" class="group">accuracy, other half</th>
+            <th scope="colgroup" colspan="2" class="group">accuracy, all</th>
+            <th scope="colgroup" colspan="2" class="group">features retained</th>
+          </tr>
+          <tr>
+            {[0, 1].map(() => <><th scope="col">{a}'s text</th><th scope="col">{b}'s text</th></>)}
+            <th scope="col">of {a}</th><th scope="col">of {b}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((r) => (
+            <tr class={r.own ? 'own' : undefined}>
+              <th scope="row" class="wide">{r.label}{r.own && <div class="muted">this study's</div>}</th>
+              <td>
+                {fixed(r.t, 3)}
+                {Number.isFinite(r.interval?.low) && <div class="muted">{fixed(r.interval.low, 3)}–{fixed(r.interval.high, 3)}</div>}
+              </td>
+              <td>{percent(r.half?.accuracy_a, 2)}</td><td>{percent(r.half?.accuracy_b, 2)}</td>
+              <td>{percent(r.all?.accuracy_a, 2)}</td><td>{percent(r.all?.accuracy_b, 2)}</td>
+              <td><Retained of={r.retained[a]} /></td><td><Retained of={r.retained[b]} /></td>
             </tr>
-            <tr>
-              {[0, 1].map(() => <><th scope="col">{a}'s text</th><th scope="col">{b}'s text</th></>)}
-              <th scope="col">of {a}</th><th scope="col">of {b}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map((r) => (
-              <tr class={r.own ? 'own' : undefined}>
-                <th scope="row" class="wide">{r.label}{r.own && <div class="muted">this study's</div>}</th>
-                <td>
-                  {fixed(r.t, 3)}
-                  {Number.isFinite(r.interval?.low) && <div class="muted">{fixed(r.interval.low, 3)}–{fixed(r.interval.high, 3)}</div>}
-                </td>
-                <td>{percent(r.half?.accuracy_a, 2)}</td><td>{percent(r.half?.accuracy_b, 2)}</td>
-                <td>{percent(r.all?.accuracy_a, 2)}</td><td>{percent(r.all?.accuracy_b, 2)}</td>
-                <td><Retained of={r.retained[a]} /></td><td><Retained of={r.retained[b]} /></td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      <Curves curves={comparison.curves} a={a} b={b} />
+          ))}
+        </tbody>
+        </Table>
+      <Curves methods={comparison.methods} curves={comparison.curves} a={a} b={b} />
       <ByCorpus rows={rows} corpora={corpora} />
     </section>
   );

@@ -2,10 +2,11 @@
 // where a pair comes from nor how well it correlates.
 import { render } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { download } from './download.js';
 import { percent } from './format.js';
 import { Guard } from './guard.jsx';
 import { useChunks } from './payload.js';
-import { download, kRatings, ratingsCsv, useRatings } from './ratings.js';
+import { kRatings, ratingsCsv, useRatings } from './ratings.js';
 import { spreadLevels, TokenText } from './token_text.jsx';
 
 /** "strongest", or the interval of ranks by activation, "25–50%". */

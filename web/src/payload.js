@@ -43,3 +43,15 @@ export function featureChunks(overview, model, feature) {
   return [model.index, model.features[Math.floor(feature / kFeaturesPerChunk)],
     overview.vocabulary];
 }
+
+/** What is said of a model's features, by feature: {text, score, …} of the rules, {words, …} of a model. */
+export function explanationsOf(texts) {
+  const by = new Map();
+  for (const [feature, text, score, spearman, tokenScore, group] of texts?.features ?? []) {
+    by.set(feature, { text, score, spearman, tokenScore, group });
+  }
+  for (const [feature, words, simulation, detection, fuzzing] of texts?.language_model ?? []) {
+    by.set(feature, { ...by.get(feature), words, simulation, detection, fuzzing });
+  }
+  return by;
+}

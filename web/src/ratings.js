@@ -1,5 +1,6 @@
 // What a rater has said so far: kept by the browser under the name of the export, downloaded as CSV.
 import { useCallback, useState } from 'preact/hooks';
+import { csv } from './download.js';
 
 /** The same words as kPairRatings of src/matching/pair_ratings.hpp. */
 export const kRatings = [
@@ -38,14 +39,5 @@ export function useRatings(name) {
   return { answers, at, kept, change, goTo: (n) => update(() => ({ at: n })) };
 }
 
-const field = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-
-export const ratingsCsv = (ids, answers) => ['id,rating,note', ...ids.map((id) => (
-  [id, answers[id]?.rating ?? '', answers[id]?.note ?? ''].map(field).join(',')))].join('\n').concat('\n');
-
-export function download(name, text) {
-  const url = URL.createObjectURL(new Blob([text], { type: 'text/csv' }));
-  const link = Object.assign(document.createElement('a'), { href: url, download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
-}
+export const ratingsCsv = (ids, answers) => csv([['id', 'rating', 'note'],
+  ...ids.map((id) => [id, answers[id]?.rating ?? '', answers[id]?.note ?? ''])]);

@@ -1,4 +1,5 @@
-// Hash routes: "#/feature/Lua/17", "#/features/Lua?sort=max&page=2". Works from a file.
+// Hash routes: "#/feature/Lua/17", "#/features/Lua?sort=max". Works from a file, and can be shared:
+// whatever a view depends on stands in it.
 import { useEffect, useState } from 'preact/hooks';
 
 export function parseRoute(hash) {
@@ -10,13 +11,18 @@ export function parseRoute(hash) {
 }
 
 export function href(page, parts = [], query = {}) {
-  const entries = Object.entries(query).filter(([, value]) => value !== undefined && value !== '');
+  const entries = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== '');
   const path = [page, ...parts].map((part) => encodeURIComponent(String(part))).join('/');
   return `#/${path}${entries.length ? `?${new URLSearchParams(entries)}` : ''}`;
 }
 
 export const modelHref = (model, query) => href('features', [model], query);
 export const featureHref = (model, feature) => href('feature', [model, feature]);
+
+/** Changes the view's state, {name: value or ''}, without an entry in the browser's history. */
+export function changeQuery(route, changes) {
+  location.replace(href(route.page, route.parts, { ...Object.fromEntries(route.query), ...changes }));
+}
 
 export function useRoute() {
   const [hash, setHash] = useState(location.hash);

@@ -1,12 +1,16 @@
 // Figure 2: how many features persist along each edge. Under "exists a match" (definitions 11) the
 // two ends of a ribbon have different counts, so a ribbon may widen or narrow on its way.
 import { sankey, sankeyJustify } from 'd3-sankey';
+import { Figure } from './exports.jsx';
 import { color, count, percent } from './format.js';
 import { modelHref } from './router.js';
 import { useWidth } from './width.js';
 
 const kNodeWidth = 16;
 const kStub = 54;  // length of the grey fading ends
+
+/** What a ribbon and its ceiling take at one end. */
+const taken = (e, side) => Math.max(e[`persisting_${side}`], e[`ceiling_${side}`] ?? 0);
 
 /** Stacks the ribbons of every node, each with its own count at this end. */
 function layout(models, edges, width, height, toScale) {
@@ -15,15 +19,15 @@ function layout(models, edges, width, height, toScale) {
   const nodes = models.map((m, i) => {
     const leaving = drawn.filter((e) => e.parent === m.name);
     const arriving = drawn.filter((e) => e.child === m.name);
-    const ribbons = Math.max(leaving.reduce((s, e) => s + e.persisting_parent, 0),
-      arriving.reduce((s, e) => s + e.persisting_child, 0), 1);
+    const ribbons = Math.max(leaving.reduce((s, e) => s + taken(e, 'parent'), 0),
+      arriving.reduce((s, e) => s + taken(e, 'child'), 0), 1);
     const measurable = leaving[0]?.measurable_parent ?? arriving[0]?.measurable_child ?? 0;
     return { name: m.name, color: color(i), leaving, arriving, measurable,
       fixedValue: toScale ? Math.max(measurable, ribbons) : ribbons };
   }).filter((n) => n.leaving.length || n.arriving.length);
   const at = new Map(nodes.map((n, i) => [n.name, i]));
   const links = drawn.map((e) => ({ source: at.get(e.parent), target: at.get(e.child), edge: e,
-    value: Math.max(e.persisting_parent, e.persisting_child, 0.01) }));
+    value: Math.max(taken(e, 'parent'), taken(e, 'child'), 0.01) }));
   if (!links.length) return { nodes: [], links: [] };
   const graph = sankey().nodeWidth(kNodeWidth).nodePadding(74).nodeAlign(sankeyJustify)
     .extent([[kStub + 8, 44], [width - kStub - 8, height - 34]])({ nodes, links });
@@ -31,19 +35,27 @@ function layout(models, edges, width, height, toScale) {
     const unit = (node.y1 - node.y0) / node.value;
     let y = node.y0;
     for (const link of node.sourceLinks) {
-      link.from = [y, (y += link.edge.persisting_parent * unit)];
+      const e = link.edge;
+      link.from = [y, y + e.persisting_parent * unit];
+      link.fromCeiling = e.ceiling_parent === null ? null : [y, y + e.ceiling_parent * unit];
+      link.fromChance = e.chance_parent === null ? null : [y, y + e.chance_parent * unit];
+      y += taken(e, 'parent') * unit;
     }
     node.leftBelow = y;
     y = node.y0;
     for (const link of node.targetLinks) {
-      link.to = [y, (y += link.edge.persisting_child * unit)];
+      const e = link.edge;
+      link.to = [y, y + e.persisting_child * unit];
+      link.toCeiling = e.ceiling_child === null ? null : [y, y + e.ceiling_child * unit];
+      link.toChance = e.chance_child === null ? null : [y, y + e.chance_child * unit];
+      y += taken(e, 'child') * unit;
     }
     node.enteredBelow = y;
   }
   return graph;
 }
 
-function ribbon({ source, target, from, to }) {
+function ribbon({ source, target }, from, to) {
   const x0 = source.x1, x1 = target.x0, mid = (x0 + x1) / 2;
   const thin = 0.75;  // so that a ribbon of no features is still seen to be one
   const [a0, a1] = [from[0], Math.max(from[1], from[0] + thin)];
@@ -87,7 +99,11 @@ function spread(labels) {
   return labels;
 }
 
-export function Flow({ models, edges, toScale }) {
+/** A bracket at one end of a ribbon, as long as `span`. */
+const bracket = (x, [y0, y1], direction) => `M${x},${y0}h${9 * direction}V${y1}h${-9 * direction}`;
+
+/** edges: as edgeAt gives them. */
+export function Flow({ models, edges, toScale, title }) {
   const [ref, width] = useWidth();
   const tallest = Math.max(1, ...Object.values(edges.reduce((sizes, e) => (
     { ...sizes, [e.parent]: (sizes[e.parent] ?? 0) + 1 }), {})));
@@ -96,9 +112,19 @@ export function Flow({ models, edges, toScale }) {
   const { nodes, links } = layout(models, edges, inner, height, toScale);
   if (!links.length) return <p class="muted">No edges were compared.</p>;
   return (
-    <div class="diagram" ref={ref}>
-      <svg width={inner} height={height} class="sankey" role="img"
-        aria-label="Features that persist along each edge; the table below has the same numbers">
+    <Figure class="diagram" name={title}>
+      <div ref={ref} />
+      <ul class="legend">
+        <li>Width of a ribbon: features with a match, of each end</li>
+        {links.some((l) => l.fromCeiling || l.toCeiling) && (
+          <li><svg width="26" height="12" aria-hidden="true"><rect x="1" y="1" width="24" height="10" class="ceiling" /></svg>ceiling</li>
+        )}
+        {links.some((l) => l.fromChance || l.toChance) && (
+          <li><svg width="12" height="12" aria-hidden="true"><path d="M2,1h8V11h-8" class="chance" /></svg>chance level</li>
+        )}
+      </ul>
+      <svg width={inner} height={height} class="sankey" role="group"
+        aria-label={`${title}; the table below has the same numbers`}>
         <defs>
           <linearGradient id="leaving">
             <stop offset="0" stop-color="#888" stop-opacity="0.4" /><stop offset="1" stop-color="#888" stop-opacity="0" />
@@ -109,11 +135,17 @@ export function Flow({ models, edges, toScale }) {
         </defs>
         {links.map((link) => {
           const e = link.edge;
-          const text = `${e.parent} → ${e.child}: ${count(e.persisting_parent)} features of ${e.parent} (${percent(e.persisting_parent / e.measurable_parent)}) match ${count(e.persisting_child)} of ${e.child} (${percent(e.persisting_child / e.measurable_child)})`;
+          const side = (name, which) => `${count(e[`persisting_${which}`])} features of ${name} (${percent(e[`persisting_${which}`] / e[`measurable_${which}`])}${e[`ceiling_${which}`] === null ? '' : `, ceiling ${percent(e[`ceiling_${which}`] / e[`measurable_${which}`])}`})`;
+          const text = `${e.parent} → ${e.child}: ${side(e.parent, 'parent')} match ${side(e.child, 'child')}`;
           return (
-            <a href={modelHref(e.child, { class: `persisting:${e.parent}` })} aria-label={text}>
-              <path d={ribbon(link)} fill={link.source.color} class="ribbon"><title>{text}</title></path>
-            </a>
+            <>
+              <a href={modelHref(e.child, { class: `persisting:${e.parent}` })} aria-label={text}>
+                <path d={ribbon(link, link.from, link.to)} fill={link.source.color} class="ribbon"><title>{text}</title></path>
+              </a>
+              {link.fromCeiling && link.toCeiling && <path d={ribbon(link, link.fromCeiling, link.toCeiling)} class="ceiling" />}
+              {link.fromChance && <path d={bracket(link.source.x1, link.fromChance, 1)} class="chance" />}
+              {link.toChance && <path d={bracket(link.target.x0, link.toChance, -1)} class="chance" />}
+            </>
           );
         })}
         {nodes.map((node) => (
@@ -130,6 +162,6 @@ export function Flow({ models, edges, toScale }) {
           </g>
         ))}
       </svg>
-    </div>
+    </Figure>
   );
 }

@@ -12,7 +12,7 @@ export function Token({ text }) {
   );
 }
 
-const kHighlight = '213, 94, 0';  // vermillion; strength is opacity, so it survives grey printing
+export const kHighlight = '213, 94, 0';  // vermillion; strength is opacity, so it survives grey printing
 
 /**
  * tokens: ids; levels: Uint8Array or number[] in 0…255 of `scale`; peak: offset of the example's

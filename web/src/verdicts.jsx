@@ -1,6 +1,7 @@
 // What a share can be compared with: the ceiling that a second autoencoder of the same model reaches,
 // and the verdict on each feature that follows from it (definitions 14 and 15).
 import { LineChart } from './chart.jsx';
+import { Table } from './exports.jsx';
 import { color, count, fixed, percent, shareInterval } from './format.js';
 
 /** The cross-fitted share, if there is one, above that on all rows, {matched, of}. */
@@ -31,33 +32,31 @@ function Ceilings({ edges }) {
         found again</b> is the share among those features alone, which is nearest to what the edge itself did.
         The <b>seed alone</b> is the ceiling where the text is the model's own, too.
       </p>
-      <div class="scroll">
-        <table>
-          <caption>
-            Cross-fitted shares with their 95% intervals over documents; below them the counts on all rows.
-          </caption>
-          <thead>
-            <tr>
-              <th scope="col">features of</th><th scope="col">persist</th><th scope="col">ceiling</th>
-              <th scope="col">persist, given<br />found again</th><th scope="col">seed alone</th>
-            </tr>
-          </thead>
-          {edges.map((e) => (
-            <tbody>
-              <tr class="group"><th scope="rowgroup" colspan="5">{e.parent} → {e.child}</th></tr>
-              {ends(e).map(({ model, fit, verdict: v }) => (
-                <tr>
-                  <th scope="row">{model}</th>
-                  <td><Share fit={fit} raw={v.share} /></td>
-                  <td><Share fit={v.ceiling_fit} raw={v.ceiling} /></td>
-                  <td><Share fit={conditional(v.conditional_fit)} raw={v.conditional} /></td>
-                  <td>{v.same_mixture ? percent(v.same_mixture.matched / v.same_mixture.of) : '–'}</td>
-                </tr>
-              ))}
-            </tbody>
-          ))}
-        </table>
-      </div>
+      <Table>
+        <caption>
+          Cross-fitted shares with their 95% intervals over documents; below them the counts on all rows.
+        </caption>
+        <thead>
+          <tr>
+            <th scope="col">features of</th><th scope="col">persist</th><th scope="col">ceiling</th>
+            <th scope="col">persist, given<br />found again</th><th scope="col">seed alone</th>
+          </tr>
+        </thead>
+        {edges.map((e) => (
+          <tbody>
+            <tr class="group"><th scope="rowgroup" colspan="5">{e.parent} → {e.child}</th></tr>
+            {ends(e).map(({ model, fit, verdict: v }) => (
+              <tr>
+                <th scope="row">{model}</th>
+                <td><Share fit={fit} raw={v.share} /></td>
+                <td><Share fit={v.ceiling_fit} raw={v.ceiling} /></td>
+                <td><Share fit={conditional(v.conditional_fit)} raw={v.conditional} /></td>
+                <td>{v.same_mixture ? percent(v.same_mixture.matched / v.same_mixture.of) : '–'}</td>
+              </tr>
+            ))}
+          </tbody>
+        ))}
+        </Table>
     </>
   );
 }
@@ -99,35 +98,33 @@ function Verdicts({ edges }) {
         the other model's second one does, the verdict would depend on a <b>seed</b>. A feature that is not found
         again either is <b>unresolved</b>: it belongs to this one autoencoder, and the edge says nothing of it.
       </p>
-      <div class="scroll">
-        <table>
-          <caption>Features by verdict, at the matching threshold.</caption>
-          <thead>
-            <tr>
-              <th scope="col">features of</th><th scope="col" aria-label="as a bar" />
-              <th scope="col"><Key cls="verdict-persists" />persists</th>
-              <th scope="col"><Key cls="verdict-absent" />disappeared<br />or emerged</th>
-              <th scope="col"><Key cls="verdict-seed" />seed-<br />dependent</th>
-              <th scope="col"><Key cls="verdict-unresolved" />unresolved</th>
-              <th scope="col"><Key cls="verdict-unmeasurable" />unmeasurable</th>
-            </tr>
-          </thead>
-          {edges.map((e) => (
-            <tbody>
-              <tr class="group"><th scope="rowgroup" colspan="7">{e.parent} → {e.child}</th></tr>
-              {ends(e).map(({ model, verdict, absent }) => (
-                <tr>
-                  <th scope="row">{model}</th>
-                  <td class="fill"><Bar {...{ model, verdict, absent }} /></td>
-                  {kVerdicts.map(([key]) => (
-                    <td>{count(verdict[key])}{key === 'absent' && <div class="muted">{absent}</div>}</td>
-                  ))}
-                </tr>
-              ))}
-            </tbody>
-          ))}
-        </table>
-      </div>
+      <Table>
+        <caption>Features by verdict, at the matching threshold.</caption>
+        <thead>
+          <tr>
+            <th scope="col">features of</th><th scope="col" aria-label="as a bar" />
+            <th scope="col"><Key cls="verdict-persists" />persists</th>
+            <th scope="col"><Key cls="verdict-absent" />disappeared<br />or emerged</th>
+            <th scope="col"><Key cls="verdict-seed" />seed-<br />dependent</th>
+            <th scope="col"><Key cls="verdict-unresolved" />unresolved</th>
+            <th scope="col"><Key cls="verdict-unmeasurable" />unmeasurable</th>
+          </tr>
+        </thead>
+        {edges.map((e) => (
+          <tbody>
+            <tr class="group"><th scope="rowgroup" colspan="7">{e.parent} → {e.child}</th></tr>
+            {ends(e).map(({ model, verdict, absent }) => (
+              <tr>
+                <th scope="row">{model}</th>
+                <td class="fill"><Bar {...{ model, verdict, absent }} /></td>
+                {kVerdicts.map(([key]) => (
+                  <td>{count(verdict[key])}{key === 'absent' && <div class="muted">{absent}</div>}</td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        ))}
+        </Table>
     </>
   );
 }
@@ -137,7 +134,7 @@ const chance = (e) => {
   const token = e.nulls.find((n) => n.null === 'same_token');
   if (token && token.a.measurable) return ['the same tokens alone', token.a.null_matched / token.a.measurable];
   return (e.permuted ?? null) === null || !e.measurable_parent ? null
-    : ['rows permuted', e.permuted / e.measurable_parent];
+    : ['rows shifted', e.permuted / e.measurable_parent];
 };
 
 function Curve({ edge: e, threshold, colors }) {

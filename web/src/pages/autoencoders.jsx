@@ -1,4 +1,5 @@
 import { Histogram } from '../chart.jsx';
+import { Table } from '../exports.jsx';
 import { color, count, fixed, percent, short } from '../format.js';
 
 const kRows = [
@@ -43,29 +44,27 @@ function PerCorpus({ models }) {
   return (
     <section>
       <h2>Explained loss by corpus</h2>
-      <div class="scroll">
-        <table>
-          <thead><tr><th>model</th>{corpora.map((c) => <th>{c}</th>)}</tr></thead>
-          <tbody>
-            {models.map((m) => (
-              <tr>
-                <th scope="row">{m.name}</th>
-                {corpora.map((c) => (
-                  <td>
-                    {percent(cell(m, c, 'zero'))}
-                    {Number.isFinite(cell(m, c, 'zero')) && (
-                      <div class="muted">
-                        {[both && percent(cell(m, c, 'mean')), nats(m, c) !== undefined && fixed(nats(m, c), 3)]
-                          .filter(Boolean).join(' / ')}
-                      </div>
-                    )}
-                  </td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table>
+        <thead><tr><th>model</th>{corpora.map((c) => <th>{c}</th>)}</tr></thead>
+        <tbody>
+          {models.map((m) => (
+            <tr>
+              <th scope="row">{m.name}</th>
+              {corpora.map((c) => (
+                <td>
+                  {percent(cell(m, c, 'zero'))}
+                  {Number.isFinite(cell(m, c, 'zero')) && (
+                    <div class="muted">
+                      {[both && percent(cell(m, c, 'mean')), nats(m, c) !== undefined && fixed(nats(m, c), 3)]
+                        .filter(Boolean).join(' / ')}
+                    </div>
+                  )}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+        </Table>
       <p class="muted">
         With zero ablation; below it, {[both && 'with mean ablation',
           difference && 'what the reconstruction adds to the loss, in nats'].filter(Boolean).join(' / ')}.
@@ -98,38 +97,34 @@ export function Autoencoders({ overview }) {
           depends on the scale of the activations: compare it across models by its ratio to the
           variance.
         </p>
-        <div class="scroll">
-          <table>
-            <thead><tr><th></th>{models.map((m) => <th>{m.name}</th>)}<th class="paper">the paper's</th></tr></thead>
-            <tbody>
-              {kRows.map(([name, cell, paper]) => (
-                <tr>
-                  <th scope="row">{name}</th>
-                  {models.map((m) => <td>{cell(m.autoencoder)}</td>)}
-                  <td class="paper">{paper === 'not given' ? <span class="muted">–</span> : paper}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table>
+          <thead><tr><th></th>{models.map((m) => <th>{m.name}</th>)}<th class="paper">the paper's</th></tr></thead>
+          <tbody>
+            {kRows.map(([name, cell, paper]) => (
+              <tr>
+                <th scope="row">{name}</th>
+                {models.map((m) => <td>{cell(m.autoencoder)}</td>)}
+                <td class="paper">{paper === 'not given' ? <span class="muted">–</span> : paper}</td>
+              </tr>
+            ))}
+          </tbody>
+          </Table>
       </section>
       <PerCorpus models={models} />
       {lambda?.length > 0 && (
         <section>
           <h2>The L1 coefficient</h2>
           <p class="muted">The trade between sparsity and loss, with all else equal.</p>
-          <div class="scroll">
-            <table>
-              <thead>
-                <tr>{kLambda.filter(given).map(([label]) => <th>{label}</th>)}</tr>
-              </thead>
-              <tbody>
-                {lambda.map((row) => (
-                  <tr>{kLambda.filter(given).map(([, read, cell]) => <td>{cell(read(row))}</td>)}</tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <Table>
+            <thead>
+              <tr>{kLambda.filter(given).map(([label]) => <th>{label}</th>)}</tr>
+            </thead>
+            <tbody>
+              {lambda.map((row) => (
+                <tr>{kLambda.filter(given).map(([, read, cell]) => <td>{cell(read(row))}</td>)}</tr>
+              ))}
+            </tbody>
+            </Table>
         </section>
       )}
       {histograms.length > 0 && (

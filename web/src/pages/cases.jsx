@@ -1,3 +1,4 @@
+import { Table } from '../exports.jsx';
 import { count, fixed, percent } from '../format.js';
 import { featureHref } from '../router.js';
 import { Token } from '../token_text.jsx';
@@ -41,51 +42,45 @@ function Case({ study, known }) {
       {study.persists !== undefined && (
         <p>{study.persists ? 'The feature persists: every edge of the chain is a match.' : 'The feature does not persist along every edge.'}</p>
       )}
-      <div class="scroll">
-        <table>
-          <thead><tr><th>model</th><th>feature</th>{columns.map(([, label]) => <th>{label}</th>)}</tr></thead>
+      <Table>
+        <thead><tr><th>model</th><th>feature</th>{columns.map(([, label]) => <th>{label}</th>)}</tr></thead>
+        <tbody>
+          {study.models.map((m) => (
+            <tr>
+              <th scope="row">{m.model}</th>
+              <td>{m.feature === null || m.feature === undefined || m.feature < 0 ? '–'
+                : known.has(m.model) ? <a href={featureHref(m.model, m.feature)}>#{m.feature}</a> : `#${m.feature}`}</td>
+              {columns.map(([key, , cell]) => <td>{m[key] === undefined || m[key] === null ? '–' : cell(m[key])}</td>)}
+            </tr>
+          ))}
+        </tbody>
+        </Table>
+      {Array.isArray(study.correlations) && study.correlations.length > 0 && (
+        <Table>
+          <thead><tr><th>correlation of</th><th>r</th></tr></thead>
           <tbody>
-            {study.models.map((m) => (
+            {study.correlations.map((c) => (
+              <tr><th scope="row">{c.a ?? c.parent ?? c.model_a} – {c.b ?? c.child ?? c.model_b}</th><td>{show(c.r ?? c.correlation)}</td></tr>
+            ))}
+          </tbody>
+          </Table>
+      )}
+      {Array.isArray(study.edges) && study.edges.length > 0 && (
+        <Table>
+          <thead>
+            <tr><th>edge</th><th>correlation of the two</th><th class="text">verdict</th><th>strongest match of the parent's feature</th><th>r</th></tr>
+          </thead>
+          <tbody>
+            {study.edges.map((e) => (
               <tr>
-                <th scope="row">{m.model}</th>
-                <td>{m.feature === null || m.feature === undefined || m.feature < 0 ? '–'
-                  : known.has(m.model) ? <a href={featureHref(m.model, m.feature)}>#{m.feature}</a> : `#${m.feature}`}</td>
-                {columns.map(([key, , cell]) => <td>{m[key] === undefined || m[key] === null ? '–' : cell(m[key])}</td>)}
+                <th scope="row">{e.parent} → {e.child}</th><td>{show(e.correlation)}</td>
+                <td class="text">{e.persists ? <span class="class persisting">persists</span> : <span class="class disappearing">does not persist</span>}</td>
+                <td>{Number.isInteger(e.strongest?.feature) && known.has(e.child) ? <a href={featureHref(e.child, e.strongest.feature)}>#{e.strongest.feature}</a> : '–'}</td>
+                <td>{show(e.strongest_correlation)}</td>
               </tr>
             ))}
           </tbody>
-        </table>
-      </div>
-      {Array.isArray(study.correlations) && study.correlations.length > 0 && (
-        <div class="scroll">
-          <table>
-            <thead><tr><th>correlation of</th><th>r</th></tr></thead>
-            <tbody>
-              {study.correlations.map((c) => (
-                <tr><th scope="row">{c.a ?? c.parent ?? c.model_a} – {c.b ?? c.child ?? c.model_b}</th><td>{show(c.r ?? c.correlation)}</td></tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-      {Array.isArray(study.edges) && study.edges.length > 0 && (
-        <div class="scroll">
-          <table>
-            <thead>
-              <tr><th>edge</th><th>correlation of the two</th><th class="text">verdict</th><th>strongest match of the parent's feature</th><th>r</th></tr>
-            </thead>
-            <tbody>
-              {study.edges.map((e) => (
-                <tr>
-                  <th scope="row">{e.parent} → {e.child}</th><td>{show(e.correlation)}</td>
-                  <td class="text">{e.persists ? <span class="class persisting">persists</span> : <span class="class disappearing">does not persist</span>}</td>
-                  <td>{Number.isInteger(e.strongest?.feature) && known.has(e.child) ? <a href={featureHref(e.child, e.strongest.feature)}>#{e.strongest.feature}</a> : '–'}</td>
-                  <td>{show(e.strongest_correlation)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+          </Table>
       )}
       {Number.isFinite(study.mean_correlation) && <p>Mean over all pairs: {show(study.mean_correlation)}.</p>}
     </section>

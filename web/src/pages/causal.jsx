@@ -1,4 +1,5 @@
 import { ScatterChart } from '../chart.jsx';
+import { Table } from '../exports.jsx';
 import { color, count, fixed, percent, plural } from '../format.js';
 import { featureHref } from '../router.js';
 import { Token } from '../token_text.jsx';
@@ -11,34 +12,32 @@ const kClasses = [
 function Medians({ check }) {
   const bar = fixed(check.effect_correlation_bar, 1), cosine = fixed(check.cosine_bar, 1);
   return (
-    <div class="scroll">
-      <table>
-        <caption>
-          Medians over the pairs. Flagged: r of {fixed(check.threshold, 2)} or more, but an effect correlation
-          below {bar} or a cosine below {cosine}.
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col">features</th><th scope="col">pairs</th><th scope="col">r</th>
-            <th scope="col">correlation<br />of effects</th><th scope="col">cosine of<br />directions</th>
-            <th scope="col">correlation of<br />logit weights</th><th scope="col">matched</th><th scope="col">of these<br />flagged</th>
-          </tr>
-        </thead>
-        <tbody>
-          {kClasses.filter(([key]) => check.classes[key]?.pairs).map(([key, name]) => {
-            const c = check.classes[key];
-            return (
-              <tr>
-                <th scope="row">{name}</th><td>{count(c.pairs)}</td><td>{fixed(c.median_correlation, 2)}</td>
-                <td>{fixed(c.median_effect_correlation, 2)}</td><td>{fixed(c.median_cosine, 2)}</td>
-                <td>{fixed(c.median_logit_correlation, 2)}</td><td>{count(c.matched)}</td>
-                <td>{c.matched ? `${count(c.flagged)} (${percent(c.flagged_share, 0)})` : '–'}</td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-    </div>
+    <Table>
+      <caption>
+        Medians over the pairs. Flagged: r of {fixed(check.threshold, 2)} or more, but an effect correlation
+        below {bar} or a cosine below {cosine}.
+      </caption>
+      <thead>
+        <tr>
+          <th scope="col">features</th><th scope="col">pairs</th><th scope="col">r</th>
+          <th scope="col">correlation<br />of effects</th><th scope="col">cosine of<br />directions</th>
+          <th scope="col">correlation of<br />logit weights</th><th scope="col">matched</th><th scope="col">of these<br />flagged</th>
+        </tr>
+      </thead>
+      <tbody>
+        {kClasses.filter(([key]) => check.classes[key]?.pairs).map(([key, name]) => {
+          const c = check.classes[key];
+          return (
+            <tr>
+              <th scope="row">{name}</th><td>{count(c.pairs)}</td><td>{fixed(c.median_correlation, 2)}</td>
+              <td>{fixed(c.median_effect_correlation, 2)}</td><td>{fixed(c.median_cosine, 2)}</td>
+              <td>{fixed(c.median_logit_correlation, 2)}</td><td>{count(c.matched)}</td>
+              <td>{c.matched ? `${count(c.flagged)} (${percent(c.flagged_share, 0)})` : '–'}</td>
+            </tr>
+          );
+        })}
+      </tbody>
+      </Table>
   );
 }
 
@@ -48,27 +47,25 @@ function Pairs({ check, link }) {
   return (
     <details>
       <summary>All {plural(check.pairs.length, 'pair')} of {check.parent} → {check.child}</summary>
-      <div class="scroll">
-        <table>
-          <caption>Pairs whose effects were compared.</caption>
-          <thead>
+      <Table>
+        <caption>Pairs whose effects were compared.</caption>
+        <thead>
+          <tr>
+            <th scope="col">{check.parent}</th><th scope="col">{check.child}</th><th scope="col" class="text">class</th>
+            <th scope="col">r</th><th scope="col">effects</th><th scope="col">cosine</th><th scope="col">logit weights</th><th scope="col" class="text" />
+          </tr>
+        </thead>
+        <tbody>
+          {check.pairs.map((p) => (
             <tr>
-              <th scope="col">{check.parent}</th><th scope="col">{check.child}</th><th scope="col" class="text">class</th>
-              <th scope="col">r</th><th scope="col">effects</th><th scope="col">cosine</th><th scope="col">logit weights</th><th scope="col" class="text" />
+              <th scope="row">{link(check.parent, p.parent_feature)}</th><td>{link(check.child, p.child_feature)}</td>
+              <td class="text">{p.hypothesis === null ? p.class : <Token text={String(p.hypothesis)} />}</td>
+              <td>{fixed(p.correlation, 3)}</td><td>{fixed(p.effect_correlation, 3)}</td><td>{fixed(p.cosine, 3)}</td>
+              <td>{fixed(p.logit_correlation, 3)}</td><td class="text">{p.flagged ? 'flagged' : ''}</td>
             </tr>
-          </thead>
-          <tbody>
-            {check.pairs.map((p) => (
-              <tr>
-                <th scope="row">{link(check.parent, p.parent_feature)}</th><td>{link(check.child, p.child_feature)}</td>
-                <td class="text">{p.hypothesis === null ? p.class : <Token text={String(p.hypothesis)} />}</td>
-                <td>{fixed(p.correlation, 3)}</td><td>{fixed(p.effect_correlation, 3)}</td><td>{fixed(p.cosine, 3)}</td>
-                <td>{fixed(p.logit_correlation, 3)}</td><td class="text">{p.flagged ? 'flagged' : ''}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+          ))}
+        </tbody>
+        </Table>
     </details>
   );
 }

@@ -1,32 +1,52 @@
 import { useState } from 'preact/hooks';
 import { Histogram } from '../chart.jsx';
+import { Explanation } from '../explanation.jsx';
+import { Table } from '../exports.jsx';
 import { color, count, density, fixed, percent } from '../format.js';
-import { featureChunks, kFeaturesPerChunk, useChunks } from '../payload.js';
+import { explanationsOf, featureChunks, kFeaturesPerChunk, useChunks } from '../payload.js';
 import { featureHref, modelHref } from '../router.js';
+import { bestOf, edgesOf } from '../select.js';
 import { spreadLevels, Token, TokenText } from '../token_text.jsx';
-import { Class, edgesOf } from './features.jsx';
+import { Class } from './features.jsx';
 
-function Examples({ overview, feature, vocabulary }) {
+function ExampleList({ overview, examples, max, vocabulary, breaks }) {
+  return (
+    <ol class="examples">
+      {examples.map(([corpus, document, peak, value, tokens, levels]) => (
+        <li>
+          <div class="from">
+            <b>{fixed(value, 2)}</b><br />
+            {[overview.corpora[corpus], document >= 0 && `document ${count(document)}`].filter(Boolean).join(', ')}
+          </div>
+          <TokenText tokens={tokens} levels={spreadLevels(levels, tokens.length)} scale={max}
+            peak={peak} vocabulary={vocabulary} breaks={breaks} />
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function Examples({ overview, feature, max, vocabulary }) {
   const [breaks, setBreaks] = useState(false);
   if (!feature.examples.length) return <p class="muted">It is active on no token of the matching text.</p>;
+  const shown = { overview, max, vocabulary, breaks };
+  const intervals = feature.intervals ?? [], of = overview.budget.intervals;
   return (
     <>
       <p>
         <button type="button" aria-pressed={breaks} onClick={() => setBreaks(!breaks)}>break lines at ↵</button>{' '}
         <span class="muted">The darker, the more active; the strongest token is underlined.</span>
       </p>
-      <ol class="examples">
-        {feature.examples.map(([corpus, document, peak, value, tokens, levels]) => (
-          <li>
-            <div class="from">
-              <b>{fixed(value, 2)}</b><br />
-              {[overview.corpora[corpus], document >= 0 && `document ${count(document)}`].filter(Boolean).join(', ')}
-            </div>
-            <TokenText tokens={tokens} levels={spreadLevels(levels, tokens.length)} scale={feature.max}
-              peak={peak} vocabulary={vocabulary} breaks={breaks} />
-          </li>
-        ))}
-      </ol>
+      <ExampleList {...shown} examples={feature.examples} />
+      {intervals.length > 0 && (
+        <details open>
+          <summary>Examples by interval of activation</summary>
+          <p class="muted">
+            One from the middle of each of {of} equal shares of its active tokens, from the strongest share to the weakest.
+          </p>
+          <ExampleList {...shown} examples={intervals.map(([, example]) => example)} />
+        </details>
+      )}
     </>
   );
 }
@@ -40,35 +60,122 @@ function Matches({ overview, model, feature, edges, threshold, number }) {
   return (
     <section>
       <h2>Best matches in the other models</h2>
-      <div class="scroll">
-        <table>
-          <thead><tr><th>model</th><th class="text">feature</th><th>correlation</th><th class="text">class on the edge</th></tr></thead>
-          <tbody>
-            {rows.map(({ model: m, tint, j, r, rank }) => {
-              const edge = rank === 0 && edges.find((e) => e.other === m.name);
-              return (
-                <tr>
-                  <th scope="row">{rank === 0 && <><span class="dot" style={{ background: tint }} />{m.name}</>}</th>
-                  <td class="text"><a href={featureHref(m.name, j)}>#{j}</a></td>
-                  <td class={r >= threshold ? 'best' : ''}>{fixed(r, 3)}</td>
-                  <td class="text">{edge && <Class code={edge.classes[number]} />}</td>
-                </tr>
-              );
-            })}
-            {without.map((m) => {
-              const edge = edges.find((e) => e.other === m.name);
-              return (
-                <tr>
-                  <th scope="row"><span class="dot" style={{ background: color(overview.models.indexOf(m)) }} />{m.name}</th>
-                  <td class="text muted">none above the floor</td><td>–</td>
-                  <td class="text">{edge && <Class code={edge.classes[number]} />}</td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
-      </div>
+      <Table>
+        <thead><tr><th>model</th><th class="text">feature</th><th>correlation</th><th class="text">class on the edge</th></tr></thead>
+        <tbody>
+          {rows.map(({ model: m, tint, j, r, rank }) => {
+            const edge = rank === 0 && edges.find((e) => e.other === m.name);
+            return (
+              <tr>
+                <th scope="row">{rank === 0 && <><span class="dot" style={{ background: tint }} />{m.name}</>}</th>
+                <td class="text"><a href={featureHref(m.name, j)}>#{j}</a></td>
+                <td class={r >= threshold ? 'best' : ''}>{fixed(r, 3)}</td>
+                <td class="text">{edge && <Class code={edge.classes[number]} />}</td>
+              </tr>
+            );
+          })}
+          {without.map((m) => {
+            const edge = edges.find((e) => e.other === m.name);
+            return (
+              <tr>
+                <th scope="row"><span class="dot" style={{ background: color(overview.models.indexOf(m)) }} />{m.name}</th>
+                <td class="text muted">none above the floor</td><td>–</td>
+                <td class="text">{edge && <Class code={edge.classes[number]} />}</td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </Table>
       {threshold !== null && <p class="muted">Bold: at or above {fixed(threshold, 2)}, a match.</p>}
+    </section>
+  );
+}
+
+/** The best match in one other model, in short. */
+function Card({ overview, model, number, r, threshold, vocabulary }) {
+  const chunks = [model.index, model.features[Math.floor(number / kFeaturesPerChunk)]];
+  const data = useChunks(model.texts === null ? chunks : [...chunks, model.texts]);
+  if (!data) return <p class="muted">Decoding…</p>;
+  const [index, features, texts] = data;
+  const feature = features[number % kFeaturesPerChunk];
+  return (
+    <>
+      <h3>
+        <span class="dot" style={{ background: color(overview.models.indexOf(model)) }} />{model.name}{' '}
+        {r === null ? <span class="muted">#{number}, this feature</span> : <a href={featureHref(model.name, number)}>#{number}</a>}
+      </h3>
+      <p class="muted">
+        {r !== null && <>r = <b class={r >= threshold ? 'matched' : ''}>{fixed(r, 3)}</b>{threshold !== null && (r >= threshold ? ', a match' : ', no match')}; </>}
+        density {density(index.density[number])}
+      </p>
+      {texts && <Explanation said={explanationsOf(texts).get(number)} brief />}
+      <p>{index.tokens[number].map((id) => <><Token text={vocabulary[id]} /> </>)}</p>
+      {feature.examples.slice(0, 2).map(([, , peak, , tokens, levels]) => (
+        <TokenText tokens={tokens} levels={spreadLevels(levels, tokens.length)} scale={index.max[number]} peak={peak} vocabulary={vocabulary} />
+      ))}
+    </>
+  );
+}
+
+/** The feature and its best match in every other model, beside each other. */
+function Across({ overview, model, index, number, threshold, vocabulary }) {
+  const cards = overview.models.filter((m) => m.index !== null).map((m) => (m === model ? { model, number, r: null } : (() => {
+    const best = bestOf(index, number, overview.models.indexOf(m));
+    return best && { model: m, number: best[1], r: best[2] };
+  })())).filter(Boolean);
+  if (cards.length < 2) return null;
+  return (
+    <section>
+      <h2>Across the family</h2>
+      <div class="cards">
+        {cards.map((card) => <div class="card" key={card.model.name}><Card {...{ overview, threshold, vocabulary }} {...card} /></div>)}
+      </div>
+    </section>
+  );
+}
+
+function Coactive({ model, feature, index, said }) {
+  if (!feature.coactive?.length) return null;
+  return (
+    <section>
+      <h2>Active on the same tokens</h2>
+      <Table>
+        <thead>
+          <tr>
+            <th scope="col">feature</th><th scope="col">tokens<br />of both</th>
+            <th scope="col" title="tokens of both over tokens of either">of those<br />of either</th><th scope="col" class="text">explanation</th>
+          </tr>
+        </thead>
+        <tbody>
+          {feature.coactive.map(([j, both, share]) => (
+            <tr>
+              <th scope="row"><a href={featureHref(model.name, j)}>#{j}</a></th><td>{count(both)}</td><td>{percent(share, 0)}</td>
+              <td class="text wide">{said.get(j)?.text ?? said.get(j)?.words ?? <span class="muted">density {density(index.density[j])}</span>}</td>
+            </tr>
+          ))}
+        </tbody>
+      </Table>
+    </section>
+  );
+}
+
+function Logits({ logits, vocabulary }) {
+  if (!logits) return null;
+  const rows = Array.from({ length: Math.max(logits[0].length, logits[1].length) }, (_, i) => i);
+  return (
+    <section>
+      <h2>What it speaks for and against</h2>
+      <Table>
+        <caption>Tokens by logit weight: the direct path from the feature to the output, the strongest first.</caption>
+        <thead><tr><th scope="col">promoted</th><th scope="col" class="text">suppressed</th></tr></thead>
+        <tbody>
+          {rows.map((i) => (
+            <tr>
+              {[0, 1].map((side) => <td class="text">{logits[side][i] !== undefined && <Token text={vocabulary[logits[side][i]]} />}</td>)}
+            </tr>
+          ))}
+        </tbody>
+      </Table>
     </section>
   );
 }
@@ -83,7 +190,8 @@ export function Feature({ overview, route }) {
 }
 
 function Found({ overview, model, number }) {
-  const data = useChunks(featureChunks(overview, model, number));
+  const chunks = featureChunks(overview, model, number);
+  const data = useChunks(model.texts === null ? chunks : [...chunks, model.texts]);
   const tint = color(overview.models.indexOf(model));
   const title = (
     <div class="title-row">
@@ -94,13 +202,16 @@ function Found({ overview, model, number }) {
     </div>
   );
   if (!data) return <>{title}<p class="muted">Decoding…</p></>;
-  const [index, features, vocabulary] = data;
+  const [index, features, vocabulary, texts] = data;
   const feature = features[number % kFeaturesPerChunk];
   const bins = feature.histogram.length;
   const edges = edgesOf(model, index);
+  const said = explanationsOf(texts);
+  const threshold = overview.flow?.threshold ?? null;
   return (
     <>
       {title}
+      {texts && <Explanation said={said.get(number)} />}
       <p>
         {edges.map((e) => <><Class code={e.classes[number]} /> {e.up ? 'from' : 'into'} {e.other}{'  '}</>)}
         {index.measurable[number] === '0' && <span class="muted">Too rare to be measured on this text.</span>}
@@ -114,26 +225,25 @@ function Found({ overview, model, number }) {
       </dl>
       <section>
         <h2>Top activating examples</h2>
-        <Examples overview={overview} feature={{ ...feature, max: index.max[number] }} vocabulary={vocabulary} />
+        <Examples overview={overview} feature={feature} max={index.max[number]} vocabulary={vocabulary} />
       </section>
+      <Across {...{ overview, model, index, number, threshold, vocabulary }} />
       <div class="columns">
-        <Matches {...{ overview, model, feature, edges, number }} threshold={overview.flow?.threshold ?? null} />
+        <Matches {...{ overview, model, feature, edges, number, threshold }} />
         {feature.tokens.length > 0 && (
           <section>
             <h2>Tokens it is active on</h2>
-            <div class="scroll">
-              <table>
-                <thead>
-                  <tr><th>token</th><th title="share of the feature's summed activation on this token">share of activation</th>
-                    <th title="log2 of that share over the token's share of the text">log-likelihood ratio</th></tr>
-                </thead>
-                <tbody>
-                  {feature.tokens.map(([id, share, bits]) => (
-                    <tr><th scope="row"><Token text={vocabulary[id]} /></th><td>{percent(share)}</td><td>{fixed(bits, 2)} bits</td></tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <Table>
+              <thead>
+                <tr><th>token</th><th title="share of the feature's summed activation on this token">share of activation</th>
+                  <th title="log2 of that share over the token's share of the text">log-likelihood ratio</th></tr>
+              </thead>
+              <tbody>
+                {feature.tokens.map(([id, share, bits]) => (
+                  <tr><th scope="row"><Token text={vocabulary[id]} /></th><td>{percent(share)}</td><td>{fixed(bits, 2)} bits</td></tr>
+                ))}
+              </tbody>
+            </Table>
           </section>
         )}
         {bins > 0 && (
@@ -141,22 +251,22 @@ function Found({ overview, model, number }) {
             <h2>Activations</h2>
             <Histogram edges={Array.from({ length: bins + 1 }, (_, i) => (index.max[number] * i) / bins)}
               counts={feature.histogram} color={tint} xLabel="activation" yLabel="tokens" xFormat={(v) => fixed(v, 2)}
-              title="How strong the feature is where it is active" />
+              title={`How strong ${model.name} #${number} is where it is active`} />
           </section>
         )}
+        <Coactive {...{ model, feature, index, said }} />
+        <Logits logits={feature.logits} vocabulary={vocabulary} />
         {feature.corpora.length > 0 && (
           <section>
             <h2>Where it is active</h2>
-            <div class="scroll">
-              <table>
-                <thead><tr><th>corpus</th><th>active tokens</th><th>density</th><th>share of activation</th></tr></thead>
-                <tbody>
-                  {feature.corpora.map(([corpus, active, rate, share]) => (
-                    <tr><th scope="row">{overview.corpora[corpus]}</th><td>{count(active)}</td><td>{density(rate)}</td><td>{percent(share)}</td></tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <Table>
+              <thead><tr><th>corpus</th><th>active tokens</th><th>density</th><th>share of activation</th></tr></thead>
+              <tbody>
+                {feature.corpora.map(([corpus, active, rate, share]) => (
+                  <tr><th scope="row">{overview.corpora[corpus]}</th><td>{count(active)}</td><td>{density(rate)}</td><td>{percent(share)}</td></tr>
+                ))}
+              </tbody>
+            </Table>
           </section>
         )}
       </div>

@@ -1,4 +1,5 @@
 import { LineChart } from '../chart.jsx';
+import { Table } from '../exports.jsx';
 import { color, count, fixed, percent } from '../format.js';
 import { Methods } from '../merge_methods.jsx';
 
@@ -14,6 +15,39 @@ function BalanceInterval({ interval }) {
       {count(interval.resamples)} resamples of {count(interval.documents_a)} and {count(interval.documents_b)} documents)
       {odd.length ? `; ${odd.map(([share, what]) => `in ${percent(share)} of them the curves have ${what} crossing`).join(', ')}` : ''}.
     </p>
+  );
+}
+
+/** How alike the two parents are, tensor by tensor. */
+function Tensors({ sweep }) {
+  const tensors = (sweep.tensors ?? []).filter(([, cosine]) => Number.isFinite(cosine));
+  if (!tensors.length) return null;
+  const low = Math.min(...tensors.map(([, cosine]) => cosine));
+  const from = low < 0 ? -1 : low < 0.9 ? 0 : low < 0.99 ? 0.9 : 0.99;
+  const at = (cosine) => (100 * (cosine - from)) / (1 - from);
+  return (
+    <details open={tensors.length <= 16}>
+      <summary>Cosine of the two models, tensor by tensor</summary>
+      <Table name={`cosines of ${sweep.a} and ${sweep.b}`}>
+        <caption>The nearer to 1, the less two weights differ in direction; bars from {from} to 1.</caption>
+        <thead>
+          <tr><th scope="col">tensor</th><th scope="col">cosine</th><th scope="col" aria-label="as a bar" /><th scope="col" class="text">branch</th></tr>
+        </thead>
+        <tbody>
+          {tensors.map(([name, cosine, branch]) => (
+            <tr>
+              <th scope="row">{name}</th><td>{fixed(cosine, 4)}</td>
+              <td class="fill">
+                <svg class="verdicts" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
+                  <rect width={at(cosine)} y="2" height="6" class="verdict-persists" />
+                </svg>
+              </td>
+              <td class="text">{branch}</td>
+            </tr>
+          ))}
+        </tbody>
+      </Table>
+    </details>
   );
 }
 
@@ -54,22 +88,20 @@ function Sweep({ sweep, models }) {
         height={380}
       />
       {sweep.warnings.map((text) => <p class="warning">{text}</p>)}
-      <div class="scroll">
-        <table>
-          <thead>
-            <tr><th>model</th><th>accuracy on {a}'s text</th><th>accuracy on {b}'s text</th><th>loss on {a}'s</th><th>loss on {b}'s</th></tr>
-          </thead>
-          <tbody>
-            {rows.map(([name, scores]) => (
-              <tr>
-                <th scope="row">{name}</th>
-                <td>{percent(scores.accuracy_a, 2)}</td><td>{percent(scores.accuracy_b, 2)}</td>
-                <td>{fixed(scores.loss_a, 3)}</td><td>{fixed(scores.loss_b, 3)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table>
+        <thead>
+          <tr><th>model</th><th>accuracy on {a}'s text</th><th>accuracy on {b}'s text</th><th>loss on {a}'s</th><th>loss on {b}'s</th></tr>
+        </thead>
+        <tbody>
+          {rows.map(([name, scores]) => (
+            <tr>
+              <th scope="row">{name}</th>
+              <td>{percent(scores.accuracy_a, 2)}</td><td>{percent(scores.accuracy_b, 2)}</td>
+              <td>{fixed(scores.loss_a, 3)}</td><td>{fixed(scores.loss_b, 3)}</td>
+            </tr>
+          ))}
+        </tbody>
+        </Table>
       <p>
         The balance point was chosen on half of the documents ({percent(balance.chosen_half?.accuracy_a, 2)}{' '}
         and {percent(balance.chosen_half?.accuracy_b, 2)}). On the other half, which had no part in the
@@ -77,6 +109,7 @@ function Sweep({ sweep, models }) {
         {percent(balance.other_half?.accuracy_b, 2)}: {percent(Math.abs(balance.difference_other_half), 2)} apart.
       </p>
       <BalanceInterval interval={balance.interval} />
+      <Tensors sweep={sweep} />
       {sweep.branches && (
         <p class="muted">
           Tensors by branch of the formula:{' '}

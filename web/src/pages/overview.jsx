@@ -1,8 +1,9 @@
-import { useState } from 'preact/hooks';
+import { edgeAt, thresholdsOf } from '../edges.js';
+import { Table } from '../exports.jsx';
 import { Family } from '../family.jsx';
 import { count, fixed, percent, shareInterval } from '../format.js';
 import { Controls, Nulls } from '../nulls.jsx';
-import { featureHref, href, modelHref } from '../router.js';
+import { changeQuery, featureHref, href, modelHref } from '../router.js';
 import { Flow } from '../sankey.jsx';
 import { CeilingsAndVerdicts, ShareCurves } from '../verdicts.jsx';
 import { Scores } from './training.jsx';
@@ -44,61 +45,125 @@ function CrossFits({ edges }) {
         Partners are chosen on half of the documents and r is measured on the other half, so that the best of
         many is not paid for by chance. In brackets the 95% interval over documents.
       </p>
-      <div class="scroll">
-        <table>
-          <thead><tr><th>edge</th><th>persist, of the parent</th><th>persist, of the child</th></tr></thead>
-          <tbody>
-            {edges.map((e) => (
-              <tr>
-                <th scope="row">{e.parent} → {e.child}</th>
-                <td>{shareInterval(e.cross_fit?.a)}</td><td>{shareInterval(e.cross_fit?.b)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table>
+        <thead><tr><th>edge</th><th>persist, of the parent</th><th>persist, of the child</th></tr></thead>
+        <tbody>
+          {edges.map((e) => (
+            <tr>
+              <th scope="row">{e.parent} → {e.child}</th>
+              <td>{shareInterval(e.cross_fit?.a)}</td><td>{shareInterval(e.cross_fit?.b)}</td>
+            </tr>
+          ))}
+        </tbody>
+        </Table>
     </>
   );
 }
 
 function Edges({ edges, links = true }) {
-  const Number = ({ model, cls, n }) => (
+  const ceilings = edges.some((e) => Number.isFinite(e.ceiling_parent) || Number.isFinite(e.ceiling_child));
+  const share = (e, side) => (
+    <td>
+      {percent(e[`persisting_${side}`] / e[`measurable_${side}`])}
+      {ceilings && <div class="muted">{Number.isFinite(e[`ceiling_${side}`]) ? `of ${percent(e[`ceiling_${side}`] / e[`measurable_${side}`])}` : '–'}</div>}
+    </td>
+  );
+  const Linked = ({ model, cls, n }) => (
     links ? <a href={modelHref(model, { class: cls })}>{count(n)}</a> : count(n));
   const nulls = edges.some((e) => e.permuted !== null && e.permuted !== undefined);
   return (
-    <div class="scroll">
-      <table>
-        <thead>
+    <Table>
+      <thead>
+        <tr>
+          <th rowspan="2">edge</th><th colspan="3" class="group">of the parent</th>
+          <th colspan="3" class="group">of the child</th><th rowspan="2">one-to-one<br />pairs</th>
+          {nulls && <th rowspan="2">with rows<br />shifted</th>}
+        </tr>
+        <tr><th>persist</th><th>share</th><th>disappear</th><th>persist</th><th>share</th><th>emerge</th></tr>
+      </thead>
+      <tbody>
+        {edges.map((e) => (
           <tr>
-            <th rowspan="2">edge</th><th colspan="3" class="group">of the parent</th>
-            <th colspan="3" class="group">of the child</th><th rowspan="2">one-to-one<br />pairs</th>
-            {nulls && <th rowspan="2">with rows<br />permuted</th>}
+            <th scope="row">{e.parent} → {e.child}</th>
+            <td><Linked model={e.parent} cls={`persisting:${e.child}`} n={e.persisting_parent} /></td>
+            {share(e, 'parent')}
+            <td><Linked model={e.parent} cls={`disappearing:${e.child}`} n={e.disappearing} /></td>
+            <td><Linked model={e.child} cls={`persisting:${e.parent}`} n={e.persisting_child} /></td>
+            {share(e, 'child')}
+            <td><Linked model={e.child} cls={`emerging:${e.parent}`} n={e.emerging} /></td>
+            <td>{count(e.one_to_one)}</td>
+            {nulls && <td>{count(e.permuted)}</td>}
           </tr>
-          <tr><th>persist</th><th>share</th><th>disappear</th><th>persist</th><th>share</th><th>emerge</th></tr>
-        </thead>
-        <tbody>
-          {edges.map((e) => (
-            <tr>
-              <th scope="row">{e.parent} → {e.child}</th>
-              <td><Number model={e.parent} cls={`persisting:${e.child}`} n={e.persisting_parent} /></td>
-              <td>{percent(e.persisting_parent / e.measurable_parent)}</td>
-              <td><Number model={e.parent} cls={`disappearing:${e.child}`} n={e.disappearing} /></td>
-              <td><Number model={e.child} cls={`persisting:${e.parent}`} n={e.persisting_child} /></td>
-              <td>{percent(e.persisting_child / e.measurable_child)}</td>
-              <td><Number model={e.child} cls={`emerging:${e.parent}`} n={e.emerging} /></td>
-              <td>{count(e.one_to_one)}</td>
-              {nulls && <td>{count(e.permuted)}</td>}
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </tbody>
+      </Table>
+  );
+}
+
+function Switch({ label, name, options, value, change }) {
+  return (
+    <div>
+      <span class="muted" id={`switch-${name}`}>{label}</span>
+      <div class="switch" role="group" aria-labelledby={`switch-${name}`}>
+        {options.map(([key, text]) => (
+          <button type="button" aria-pressed={value === key} onClick={() => change({ [name]: key })}>{text}</button>
+        ))}
+      </div>
     </div>
   );
 }
 
-export function Overview({ overview }) {
+/** The diagram and its table at any threshold that was counted. Its state is the address. */
+function FlowAtThreshold({ models, flow, route }) {
+  const at = thresholdsOf(flow.family);
+  const own = Math.max(0, at.findIndex((t) => Math.abs(t - flow.threshold) < 1e-9));
+  const asked = at.findIndex((t) => Math.abs(t - Number(route.query.get('tau') ?? NaN)) < 1e-9);
+  const index = asked < 0 ? own : asked;
+  const oneToOne = route.query.get('rule') === 'one-to-one';
+  const shared = route.query.get('text') === 'intersection' && flow.intersection.length > 0;
+  const toScale = route.query.get('scale') === 'all';
+  const change = (changes) => changeQuery({ ...route, page: 'overview' }, changes);
+  const edges = (shared ? flow.intersection : flow.family).map((e) => edgeAt(e, at[index], oneToOne));
+  const here = index === own && !oneToOne && !shared;
+  return (
+    <>
+      <div class="controls">
+        {at.length > 1 && (
+          <label class="slider">
+            <span>a match is r of at least <b>{fixed(at[index], 2)}</b>{index === own ? ' (this study\'s τ)' : ''}</span>
+            <input type="range" min="0" max={at.length - 1} step="1" value={index} list="thresholds"
+              aria-valuetext={`${fixed(at[index], 2)}${index === own ? ', this study\'s threshold' : ''}`}
+              onInput={(e) => {
+                const i = Number(e.currentTarget.value);
+                change({ tau: i === own ? '' : at[i].toFixed(4).replace(/0+$/, '') });
+              }} />
+            <datalist id="thresholds"><option value={own} /></datalist>
+          </label>
+        )}
+        <Switch change={change} label="count" name="rule" value={oneToOne ? 'one-to-one' : ''}
+          options={[['', 'any match'], ['one-to-one', 'one-to-one']]} />
+        {flow.intersection.length > 0 && (
+          <Switch change={change} label="on text of" name="text" value={shared ? 'intersection' : ''}
+            options={[['', 'the family'], ['intersection', 'both ends']]} />
+        )}
+        <Switch change={change} label="to the scale of" name="scale" value={toScale ? 'all' : ''}
+          options={[['', 'persisting features'], ['all', 'all measurable']]} />
+      </div>
+      <Flow models={models} edges={edges} toScale={toScale}
+        title={`Features that persist along each edge at ${fixed(at[index] ?? flow.threshold, 2)}${oneToOne ? ', one-to-one' : ''}${shared ? ', on the text of both ends' : ''}`} />
+      <Edges edges={edges} links={here} />
+      <p class="muted" role="status">
+        {here ? 'Click a ribbon or a count for its features.'
+          : `Lists of features are kept for τ = ${fixed(flow.threshold, 2)}, any match, on all of the text: a ribbon opens that list.`}
+        {edges.some((e) => Number.isFinite(e.ceiling_parent)) && ' Below a share stands its ceiling: what a second autoencoder of the same model reaches.'}
+        {edges.some((e) => Number.isFinite(e.chance_parent)) && ' Chance: matches that are left when the text of one model is shifted against the other\'s.'}
+      </p>
+    </>
+  );
+}
+
+export function Overview({ overview, route }) {
   const { models, flow } = overview;
-  const [toScale, setToScale] = useState(false);
   return (
     <>
       <h1>{overview.study}</h1>
@@ -122,18 +187,14 @@ export function Overview({ overview }) {
             Otherwise it <b>disappears</b> (the parent's) or <b>emerges</b> (the child's). One feature may
             match several, so the two ends of a ribbon have different counts.
           </p>
-          <p class="switch" role="group" aria-label="Scale of the diagram">
-            <button type="button" aria-pressed={!toScale} onClick={() => setToScale(false)}>persisting features</button>
-            <button type="button" aria-pressed={toScale} onClick={() => setToScale(true)}>all measurable features</button>
-          </p>
-          <Flow models={models} edges={flow.family} toScale={toScale} />
-          <Sentences flow={flow} />
-          <Edges edges={flow.family} />
+          <FlowAtThreshold models={models} flow={flow} route={route} />
           <p class="muted">
             Shares are of the measurable features, those active on at least {count(flow.min_tokens)} tokens
             in at least {count(flow.min_documents)} documents of that text; rarer ones are counted apart.
             {' '}One-to-one pairs are a maximum-weight matching.
           </p>
+          <h3>What persists at τ = {fixed(flow.threshold, 2)}</h3>
+          <Sentences flow={flow} />
           <Controls edges={flow.controls} />
           <CrossFits edges={flow.family} />
           <CeilingsAndVerdicts edges={flow.family} />
@@ -141,12 +202,6 @@ export function Overview({ overview }) {
           <ShareCurves models={models} edges={flow.family} threshold={flow.threshold} />
           <Chains flow={flow} />
           <Thresholds edges={flow.family} />
-          {flow.intersection.length > 0 && (
-            <details>
-              <summary>On the text of the corpora that both ends have seen</summary>
-              <Edges edges={flow.intersection} links={false} />
-            </details>
-          )}
           <Rare edges={flow.family} />
         </section>
       )}
@@ -171,22 +226,20 @@ function Thresholds({ edges }) {
     <details>
       <summary>At other thresholds</summary>
       <p class="muted">Persisting features of the parent / of the child / one-to-one pairs.</p>
-      <div class="scroll">
-        <table>
-          <thead><tr><th>r at least</th>{edges.map((e) => <th>{e.parent} → {e.child}</th>)}</tr></thead>
-          <tbody>
-            {at.map((threshold) => (
-              <tr>
-                <th scope="row">{fixed(threshold, 2)}</th>
-                {edges.map((e) => {
-                  const t = e.thresholds.find((row) => row.threshold === threshold);
-                  return <td class={t?.own ? 'best' : ''}>{count(t?.persisting_parent)} / {count(t?.persisting_child)} / {count(t?.one_to_one)}</td>;
-                })}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table>
+        <thead><tr><th>r at least</th>{edges.map((e) => <th>{e.parent} → {e.child}</th>)}</tr></thead>
+        <tbody>
+          {at.map((threshold) => (
+            <tr>
+              <th scope="row">{fixed(threshold, 2)}</th>
+              {edges.map((e) => {
+                const t = e.thresholds.find((row) => row.threshold === threshold);
+                return <td class={t?.own ? 'best' : ''}>{count(t?.persisting_parent)} / {count(t?.persisting_child)} / {count(t?.one_to_one)}</td>;
+              })}
+            </tr>
+          ))}
+        </tbody>
+        </Table>
     </details>
   );
 }
@@ -196,28 +249,26 @@ function Rare({ edges }) {
   return (
     <details>
       <summary>Features that could not be measured, and shares of all features</summary>
-      <div class="scroll">
-        <table>
-          <thead>
-            <tr><th rowspan="2">edge</th><th colspan="4" class="group">of the parent</th><th colspan="4" class="group">of the child</th></tr>
-            <tr>{[0, 1].map(() => <><th>silent</th><th>too rare</th><th>persist,<br />rare ones too</th><th>share of all</th></>)}</tr>
-          </thead>
-          <tbody>
-            {edges.map((e) => {
-              const own = e.thresholds.find((t) => t.own);
-              return (
-                <tr>
-                  <th scope="row">{e.parent} → {e.child}</th>
-                  <td>{count(e.rare_parent[0])}</td><td>{count(e.rare_parent[1])}</td>
-                  <td>{count(own?.all_parent)}</td><td>{percent(own?.all_parent / e.features_parent)}</td>
-                  <td>{count(e.rare_child[0])}</td><td>{count(e.rare_child[1])}</td>
-                  <td>{count(own?.all_child)}</td><td>{percent(own?.all_child / e.features_child)}</td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
-      </div>
+      <Table>
+        <thead>
+          <tr><th rowspan="2">edge</th><th colspan="4" class="group">of the parent</th><th colspan="4" class="group">of the child</th></tr>
+          <tr>{[0, 1].map(() => <><th>silent</th><th>too rare</th><th>persist,<br />rare ones too</th><th>share of all</th></>)}</tr>
+        </thead>
+        <tbody>
+          {edges.map((e) => {
+            const own = e.thresholds.find((t) => t.own);
+            return (
+              <tr>
+                <th scope="row">{e.parent} → {e.child}</th>
+                <td>{count(e.rare_parent[0])}</td><td>{count(e.rare_parent[1])}</td>
+                <td>{count(own?.all_parent)}</td><td>{percent(own?.all_parent / e.features_parent)}</td>
+                <td>{count(e.rare_child[0])}</td><td>{count(e.rare_child[1])}</td>
+                <td>{count(own?.all_child)}</td><td>{percent(own?.all_child / e.features_child)}</td>
+              </tr>
+            );
+          })}
+        </tbody>
+        </Table>
     </details>
   );
 }
@@ -232,37 +283,33 @@ function Chains({ flow }) {
         A chain is one feature of each model along a path, each link a match. Two links at 0.8
         promise only 0.28 from end to end, so the direct correlation of the ends is counted too.
       </p>
-      <div class="scroll">
-        <table>
-          <thead>
-            <tr><th>path</th><th>features of each model on it</th><th>chains</th><th>ends match too</th><th>every pair matches</th></tr>
-          </thead>
-          <tbody>
-            {paths.map((p) => (
-              <tr>
-                <th scope="row">{p.models.join(' → ')}</th><td>{p.distinct.map(count).join(' → ')}</td>
-                <td>{count(p.chains)}</td><td>{count(p.direct)}</td><td>{count(p.every_pair)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table>
+        <thead>
+          <tr><th>path</th><th>features of each model on it</th><th>chains</th><th>ends match too</th><th>every pair matches</th></tr>
+        </thead>
+        <tbody>
+          {paths.map((p) => (
+            <tr>
+              <th scope="row">{p.models.join(' → ')}</th><td>{p.distinct.map(count).join(' → ')}</td>
+              <td>{count(p.chains)}</td><td>{count(p.direct)}</td><td>{count(p.every_pair)}</td>
+            </tr>
+          ))}
+        </tbody>
+        </Table>
       {paths.filter((p) => p.listed.length).map((p) => (
         <details>
           <summary>The strongest chains of {p.models.join(' → ')}</summary>
-          <div class="scroll">
-            <table>
-              <thead><tr>{p.models.map((m) => <th class="text">{m}</th>)}<th>weakest link</th><th>ends</th></tr></thead>
-              <tbody>
-                {p.listed.map((chain) => (
-                  <tr>
-                    {chain.features.map((j, i) => <td class="text"><a href={featureHref(p.models[i], j)}>#{j}</a></td>)}
-                    <td>{fixed(chain.weakest_link, 3)}</td><td>{chain.direct === null ? 'below the floor' : fixed(chain.direct, 3)}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <Table>
+            <thead><tr>{p.models.map((m) => <th class="text">{m}</th>)}<th>weakest link</th><th>ends</th></tr></thead>
+            <tbody>
+              {p.listed.map((chain) => (
+                <tr>
+                  {chain.features.map((j, i) => <td class="text"><a href={featureHref(p.models[i], j)}>#{j}</a></td>)}
+                  <td>{fixed(chain.weakest_link, 3)}</td><td>{chain.direct === null ? 'below the floor' : fixed(chain.direct, 3)}</td>
+                </tr>
+              ))}
+            </tbody>
+            </Table>
         </details>
       ))}
     </>

@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
 import { LineChart } from '../chart.jsx';
+import { Table } from '../exports.jsx';
 import { color, fixed, percent, plural, short } from '../format.js';
 
 const zip = (xs, ys) => xs.map((x, i) => [x, ys[i]]);
@@ -11,30 +12,28 @@ export function Scores({ models }) {
   const best = Object.fromEntries(corpora.map((c) => [c,
     Math.max(...models.map((m) => m.evaluation?.[c]?.accuracy ?? 0))]));
   return (
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr><th rowspan="2">model</th>{corpora.map((c) => <th colspan="2" class="group">{c}</th>)}</tr>
-          <tr>{corpora.map(() => <><th>accuracy</th><th>loss</th></>)}</tr>
-        </thead>
-        <tbody>
-          {models.map((m) => (
-            <tr>
-              <th scope="row">{m.name}</th>
-              {corpora.map((c) => {
-                const e = m.evaluation?.[c];
-                return (
-                  <>
-                    <td class={e && e.accuracy === best[c] ? 'best' : ''}>{percent(e?.accuracy)}</td>
-                    <td title={e ? `perplexity ${fixed(e.perplexity, 1)}, ${plural(e.tokens, 'token')}` : ''}>{fixed(e?.loss, 3)}</td>
-                  </>
-                );
-              })}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table>
+      <thead>
+        <tr><th rowspan="2">model</th>{corpora.map((c) => <th colspan="2" class="group">{c}</th>)}</tr>
+        <tr>{corpora.map(() => <><th>accuracy</th><th>loss</th></>)}</tr>
+      </thead>
+      <tbody>
+        {models.map((m) => (
+          <tr>
+            <th scope="row">{m.name}</th>
+            {corpora.map((c) => {
+              const e = m.evaluation?.[c];
+              return (
+                <>
+                  <td class={e && e.accuracy === best[c] ? 'best' : ''}>{percent(e?.accuracy)}</td>
+                  <td title={e ? `perplexity ${fixed(e.perplexity, 1)}, ${plural(e.tokens, 'token')}` : ''}>{fixed(e?.loss, 3)}</td>
+                </>
+              );
+            })}
+          </tr>
+        ))}
+      </tbody>
+      </Table>
   );
 }
 
