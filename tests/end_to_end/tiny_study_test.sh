@@ -171,6 +171,37 @@ awk -F , 'NR == 1 { print "id,rating,note" } NR > 1 { print $1 ",same," }' pairs
 "$FEATFLOW" pairs --score ratings.csv --key pairs/key.csv | grep -q '100.0% (' || fail "pairs --score"
 refused "is not in the key" "$FEATFLOW" pairs --score ratings.csv --key pairs3/key.csv
 
+# Exports: every feature that is ever active, in batches; whole contexts of the text with what is active there.
+"$FEATFLOW" export run --format neuronpedia --out neuronpedia --json >export.json || fail "export to Neuronpedia"
+[ "$(grep -c '"source": "0-featflow"' export.json)" = 4 ] || fail "not four models: $(cat export.json)"
+[ -s neuronpedia/Merged/batch-0000.json ] || fail "no batch of Merged"
+node -e '
+  const fs = require("fs"), folder = "neuronpedia/Lua/";
+  const features = fs.readdirSync(folder).flatMap(f => JSON.parse(fs.readFileSync(folder + f)).features);
+  const ok = features.length > 0 && features.every(f => f.density > 0 && f.density <= 1 &&
+    f.topLogits.length === 20 && f.topLogits.every((l, i, all) => !i || l.value <= all[i - 1].value) &&
+    f.bottomLogits[0].value <= f.topLogits[19].value && f.activations.length > 0 &&
+    f.activations.every(a => a.tokens.length === a.values.length && a.values.some(v => v > 0)));
+  process.exit(ok ? 0 : 1);' || fail "the batches of Lua are not what Neuronpedia takes"
+"$FEATFLOW" export run --format delphi --model Lua --context 32 --splits 3 --out delphi >export.txt || fail "export to delphi"
+grep -q ' contexts of 32 tokens, 3 files' export.txt || fail "no word of the contexts: $(cat export.txt)"
+find delphi/Lua/blocks.0.mlp.hook_post -name '*_*.safetensors' | wc -l | grep -qx 3 || fail "not three splits"
+grep -q "\"model_name\": \"$work/run/model/Lua\"" delphi/Lua/blocks.0.mlp.hook_post/config.json ||
+  fail "delphi would not find the tokenizer"
+refused "exists already" "$FEATFLOW" export run --format delphi --out delphi
+refused "did you mean 'Lua'" "$FEATFLOW" export run --format delphi --model Lau --out x
+refused "expected one --model" "$FEATFLOW" export run --format neuronpedia --model-id mine --out x
+refused "expected at most 511" "$FEATFLOW" export run --format neuronpedia --context 600 --out x
+refused "has no context of 65536" "$FEATFLOW" export run --format delphi --context 65536 --out x
+mv run/activations/Lua unencoded
+refused "stage activations/Lua is missing; featflow run STUDY.toml --out run --until activations" \
+  "$FEATFLOW" export run --format delphi --model Lua --out y
+mv unencoded run/activations/Lua
+mkdir -p run/explanations/Lua
+echo '{"features": [{"feature": 99999, "text": "no such feature"}]}' >run/explanations/Lua/explanations.json
+refused "feature 99999, but the model has" "$FEATFLOW" export run --format neuronpedia --model Lua --out z
+rm -r run/explanations
+
 # Figures of the same run, each of them well-formed.
 "$SOURCE/scripts/figures" run figures >figures.txt || fail figures
 for figure in merge-Merged flow shares correlations autoencoders training; do
