@@ -55,6 +55,7 @@ void add_flow(CLI::App& app, CommonOptions& common);
 void add_pairs(CLI::App& app, CommonOptions& common);
 void add_export(CLI::App& app, CommonOptions& common);
 void add_report(CLI::App& app, CommonOptions& common);
+void add_serve(CLI::App& app, CommonOptions& common);
 void add_completion(CLI::App& app, CommonOptions& common);
 void add_man(CLI::App& app, CommonOptions& common);
 

@@ -22,13 +22,12 @@ constexpr int kUserError = 1, kUsageError = 2, kInternalError = 70, kInterrupted
 // The order of --help: a whole study first, then its stages.
 using AddCommand = void (*)(CLI::App&, CommonOptions&);
 constexpr AddCommand kCommands[] = {
-    featflow::add_run,      featflow::add_status,      featflow::add_clean,
-    featflow::add_doctor,   featflow::add_corpus,      featflow::add_tokenizer,
-    featflow::add_train,    featflow::add_eval,        featflow::add_forward,
-    featflow::add_generate, featflow::add_merge,       featflow::add_sweep,
-    featflow::add_sae,      featflow::add_activations, featflow::add_match,
-    featflow::add_flow,     featflow::add_pairs,       featflow::add_export,
-    featflow::add_report,   featflow::add_completion,  featflow::add_man,
+    featflow::add_run,        featflow::add_status,      featflow::add_clean,  featflow::add_doctor,
+    featflow::add_corpus,     featflow::add_tokenizer,   featflow::add_train,  featflow::add_eval,
+    featflow::add_forward,    featflow::add_generate,    featflow::add_merge,  featflow::add_sweep,
+    featflow::add_sae,        featflow::add_activations, featflow::add_match,  featflow::add_flow,
+    featflow::add_pairs,      featflow::add_export,      featflow::add_report, featflow::add_serve,
+    featflow::add_completion, featflow::add_man,
 };
 
 std::string version_text() {

@@ -202,6 +202,32 @@ echo '{"features": [{"feature": 99999, "text": "no such feature"}]}' >run/explan
 refused "feature 99999, but the model has" "$FEATFLOW" export run --format neuronpedia --model Lua --out z
 rm -r run/explanations
 
+# The local server: the report, what a text activates in each model, and an end by Ctrl-C.
+"$FEATFLOW" serve run --port 0 >serve.txt 2>serve.err &
+server=$!
+for _ in $(seq 300); do
+  grep -q '^http' serve.txt && break
+  sleep 0.2
+done
+url=$(head -n 1 serve.txt)
+node -e '
+  const url = process.argv[1], fs = require("fs");
+  const post = (body, type) => fetch(url + "api/annotate", {method: "POST", body, headers: {"Content-Type": type}});
+  (async () => {
+    const page = await (await fetch(url)).text();
+    if (page !== fs.readFileSync("run/report/report/report.html", "utf8")) throw "another page";
+    const answer = await (await post(JSON.stringify({text: "local x = nil"}), "application/json")).json();
+    if (answer.models.map(m => m.model).join() !== "Base,Lua,Stories,Merged") throw JSON.stringify(answer);
+    for (const {tokens} of answer.models) {
+      if (tokens.map(t => t.text).join("").trim() !== "local x = nil") throw JSON.stringify(tokens);
+      if (!tokens.some(t => t.features.length && t.features[0][1] > 0)) throw "nothing is active";
+    }
+    if ((await post("{}", "application/json")).status !== 400) throw "a request without a text was taken";
+  })().catch(error => { console.error(error); process.exit(1); });' "$url" || fail "the server: $(cat serve.err)"
+refused "cannot listen there" "$FEATFLOW" serve run --port "$(tr -dc 0-9 <<<"${url##*:}")"
+kill -INT "$server"
+wait "$server" || fail "the server ended with $?"
+
 # Figures of the same run, each of them well-formed.
 "$SOURCE/scripts/figures" run figures >figures.txt || fail figures
 for figure in merge-Merged flow shares correlations autoencoders training; do
