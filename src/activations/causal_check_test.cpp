@@ -326,6 +326,14 @@ TEST_P(CausalCheckTest, LogitWeightsAndTheirTokensAreThoseOfFloat64) {
     EXPECT_EQ(all[i].promoted, order);
     EXPECT_EQ(tokens[i].promoted, std::vector(order.begin(), order.begin() + 5));
     EXPECT_EQ(tokens[i].suppressed, std::vector(order.rbegin(), order.rbegin() + 5));
+    ASSERT_EQ(tokens[i].promoted_weights.size(), 5u);
+    ASSERT_EQ(tokens[i].suppressed_weights.size(), 5u);
+    for (size_t t = 0; t < 5; ++t) {
+      const auto promoted = static_cast<size_t>(tokens[i].promoted[t]);
+      const auto suppressed = static_cast<size_t>(tokens[i].suppressed[t]);
+      EXPECT_NEAR(tokens[i].promoted_weights[t], expected[promoted], 1e-4);
+      EXPECT_NEAR(tokens[i].suppressed_weights[t], expected[suppressed], 1e-4);
+    }
   }
 }
 

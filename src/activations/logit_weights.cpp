@@ -30,13 +30,16 @@ std::vector<int32_t> first_ids(int64_t vocab, int64_t count, const Before& befor
 LogitTokens extremes(std::span<const float> weights, int64_t count) {
   const auto weight = [&](int32_t id) { return weights[static_cast<size_t>(id)]; };
   const int64_t vocab = std::ssize(weights);
-  return {first_ids(vocab, count,
-                    [&](int32_t a, int32_t b) {
-                      return weight(a) != weight(b) ? weight(a) > weight(b) : a < b;
-                    }),
-          first_ids(vocab, count, [&](int32_t a, int32_t b) {
-            return weight(a) != weight(b) ? weight(a) < weight(b) : a < b;
-          })};
+  LogitTokens tokens;
+  tokens.promoted = first_ids(vocab, count, [&](int32_t a, int32_t b) {
+    return weight(a) != weight(b) ? weight(a) > weight(b) : a < b;
+  });
+  tokens.suppressed = first_ids(vocab, count, [&](int32_t a, int32_t b) {
+    return weight(a) != weight(b) ? weight(a) < weight(b) : a < b;
+  });
+  for (const int32_t id : tokens.promoted) tokens.promoted_weights.push_back(weight(id));
+  for (const int32_t id : tokens.suppressed) tokens.suppressed_weights.push_back(weight(id));
+  return tokens;
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ std::vector<float> logit_weights(const Checkpoint& checkpoint, const Autoencoder
 struct LogitTokens {
   std::vector<int32_t> promoted;    ///< Ids, largest weight first; ties go to the lower id.
   std::vector<int32_t> suppressed;  ///< Ids, smallest weight first.
+  std::vector<float> promoted_weights, suppressed_weights;  ///< Of these ids.
 };
 
 /// For each of `features`, in blocks: never more than 64 rows of the vocabulary at a time.

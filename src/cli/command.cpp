@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "core/error.hpp"
 #include "core/log.hpp"
 #include "core/parallel.hpp"
@@ -38,6 +36,17 @@ void require_new(const std::string& path, bool force) {
   if (std::filesystem::is_directory(path) && std::filesystem::is_empty(path)) return;
   throw Error(
       fmt::format("{}: exists already; expected a new path, or --force to replace it", path));
+}
+
+std::filesystem::path stage_folder(const std::string& run, const std::string& id,
+                                   const std::string& until) {
+  const std::filesystem::path folder = std::filesystem::path(run) / id;
+  if (!std::filesystem::exists(folder / "artifact.json")) {
+    throw Error(
+        fmt::format("{}: stage {} is missing; featflow run STUDY.toml --out {} --until {} makes it",
+                    run, id, run, until));
+  }
+  return folder;
 }
 
 void print_json(const nlohmann::ordered_json& value) {

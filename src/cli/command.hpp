@@ -1,6 +1,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -26,6 +27,11 @@ CLI::App* add_command(CLI::App& parent, const std::string& name, const std::stri
 /// A flag that a command which writes a folder or file takes: refuses to overwrite without it.
 void require_new(const std::string& path, bool force);
 
+/// Folder of an artefact of a run, "stage/name". Throws Error that names the command which makes
+/// it, run until `until`, if it is not there.
+std::filesystem::path stage_folder(const std::string& run, const std::string& id,
+                                   const std::string& until);
+
 /// One JSON document on stdout.
 void print_json(const nlohmann::ordered_json& value);
 
@@ -48,6 +54,10 @@ void add_match(CLI::App& app, CommonOptions& common);
 void add_flow(CLI::App& app, CommonOptions& common);
 void add_explain(CLI::App& app, CommonOptions& common);
 void add_pairs(CLI::App& app, CommonOptions& common);
+void add_export(CLI::App& app, CommonOptions& common);
 void add_report(CLI::App& app, CommonOptions& common);
+void add_serve(CLI::App& app, CommonOptions& common);
+void add_completion(CLI::App& app, CommonOptions& common);
+void add_man(CLI::App& app, CommonOptions& common);
 
 }  // namespace featflow

@@ -141,7 +141,13 @@ void explain_run_by_language_model(const std::string& run, const LanguageModelFl
     }
     if (done.stopped == "budget" || !spend(options.explain.model.limit, done)) break;
   }
-  if (common.json && !flags.dry_run) print_json(results);
+  if (flags.dry_run) return;
+  if (common.json) print_json(results);
+  // The report shows them, and its fingerprint does not know of them: it is made anew when asked
+  // for.
+  if (std::filesystem::remove_all(std::filesystem::path(run) / "report") > 0) {
+    log_info("featflow report " + run + " shows them");
+  }
 }
 
 }  // namespace featflow

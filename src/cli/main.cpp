@@ -26,7 +26,8 @@ constexpr AddCommand kCommands[] = {
     featflow::add_corpus,  featflow::add_tokenizer,   featflow::add_train,  featflow::add_eval,
     featflow::add_forward, featflow::add_generate,    featflow::add_merge,  featflow::add_sweep,
     featflow::add_sae,     featflow::add_activations, featflow::add_match,  featflow::add_flow,
-    featflow::add_explain, featflow::add_pairs,       featflow::add_report,
+    featflow::add_explain, featflow::add_pairs,       featflow::add_export, featflow::add_report,
+    featflow::add_serve,   featflow::add_completion,  featflow::add_man,
 };
 
 std::string version_text() {

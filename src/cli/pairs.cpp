@@ -25,18 +25,6 @@ struct PairsOptions {
   bool force = false;
 };
 
-// Folder of an artefact of the run, which must be there: nothing is computed here.
-fs::path stage_folder(const std::string& run, const std::string& id) {
-  const fs::path folder = fs::path(run) / id;
-  if (!fs::exists(folder / "artifact.json")) {
-    throw Error(
-        fmt::format("{}: stage {} is missing, expected a run whose features are matched; "
-                    "featflow run STUDY.toml --out {} --until matching makes it",
-                    run, id, run));
-  }
-  return folder;
-}
-
 // (parent, child) of the edges asked for, or of all.
 std::vector<std::pair<std::string, std::string>> chosen_edges(
     const Study& study, const std::vector<std::string>& asked) {
@@ -72,15 +60,16 @@ PairsPage sample_run(const PairsOptions& options) {
   std::vector<EdgePairs> edges;
   for (const auto& [parent, child] : page.edges) {
     const Matches matches =
-        load_matches(stage_folder(options.run, "matching/" + parent + "--" + child));
+        load_matches(stage_folder(options.run, "matching/" + parent + "--" + child, "matching"));
     edges.push_back({parent, child,
                      best_measurable_pairs(matches, bands.front().low, measurable_limits(study))});
     for (const std::string& model : {parent, child}) {
-      page.activations[model] = stage_folder(options.run, "activations/" + model);
+      page.activations[model] = stage_folder(options.run, "activations/" + model, "matching");
     }
   }
-  page.tokens = stage_folder(options.run, "matching_text/matching_text") / "tokens.safetensors";
-  page.tokenizer = stage_folder(options.run, "tokenizer/tokenizer");
+  page.tokens =
+      stage_folder(options.run, "matching_text/matching_text", "matching") / "tokens.safetensors";
+  page.tokenizer = stage_folder(options.run, "tokenizer/tokenizer", "matching");
   Rng rng(options.seed.value_or(study.seed), "pairs to rate");
   page.sample = sample_pairs(edges, bands, options.per_band, rng);
   return page;

@@ -71,7 +71,7 @@ Json to_json(const Rule& rule, const TextAttributes& text) {
 
 }  // namespace
 
-ExplanationSummary summarize(const FeatureExplanations& found,
+ExplanationSummary summarize(const RuleExplanations& found,
                              const std::vector<int64_t>& active_tokens) {
   ExplanationSummary summary;
   std::vector<double> scores, token_scores, ratios;

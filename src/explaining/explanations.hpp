@@ -24,17 +24,17 @@ struct ExplanationSummary {
   double share_at_half = 0;       ///< Score of 0.5 or more, of those explained.
 };
 
-using FeatureExplanations = std::vector<std::optional<RuleExplanation>>;  // [m]
+using RuleExplanations = std::vector<std::optional<RuleExplanation>>;  // [m]
 
 /// `active_tokens` [m]: features that are never active count as nothing.
-ExplanationSummary summarize(const FeatureExplanations& found,
+ExplanationSummary summarize(const RuleExplanations& found,
                              const std::vector<int64_t>& active_tokens);
 
 /// The explanations of all features of one model, and what they stand beside.
 struct ModelExplanations {
   std::string model;
   int64_t min_tokens = 30;  ///< Of each half.
-  FeatureExplanations features;
+  RuleExplanations features;
   std::vector<FeatureGroup> groups;  ///< [m]
   ExplanationSummary summary;
   /// Other things scored in the same way: "shuffled features", "MLP neurons", "Untrained".

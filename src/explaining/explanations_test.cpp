@@ -19,8 +19,8 @@ RuleExplanation scored(std::optional<double> score, std::optional<double> token_
 }
 
 TEST(ExplanationSummary, MediansSharesAndWhatWasSkipped) {
-  const FeatureExplanations found = {scored(0.9, 0.6), std::nullopt,    scored(0.5, 0.5),
-                                     std::nullopt,     scored({}, 0.4), scored(0.2, {})};
+  const RuleExplanations found = {scored(0.9, 0.6), std::nullopt,    scored(0.5, 0.5),
+                                  std::nullopt,     scored({}, 0.4), scored(0.2, {})};
   const ExplanationSummary summary = summarize(found, {100, 5, 100, 0, 100, 100});
   EXPECT_EQ(summary.explained, 4);
   EXPECT_EQ(summary.skipped, 1);  // the other is never active

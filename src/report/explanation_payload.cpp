@@ -104,6 +104,7 @@ std::pair<Json, Json> explanation_payload(const ReportModel& model, int64_t feat
     read_features(model.language_model_explanations, model.name, feature_count,
                   [&](const Json&, Rows rows) {
                     for (const auto& [feature, row] : rows) {
+                      if (row->at("explanation").is_null()) continue;  // no usable reply
                       language_model.push_back({feature, row->at("explanation").get<std::string>(),
                                                 score(*row, "simulation_score"),
                                                 score(*row, "detection"), score(*row, "fuzzing")});

@@ -16,6 +16,25 @@ inline float float_from_half(uint16_t half) {
   return std::bit_cast<float>(std::bit_cast<uint32_t>(scaled) | infinity_or_nan | sign);
 }
 
+/// binary32 → binary16, to the nearest, ties to even; beyond 65,504 + 16 to infinity.
+inline uint16_t half_from_float(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = (bits >> 16) & 0x8000u;
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  uint32_t half = 0;
+  if (magnitude > 0x7f800000u) {
+    half = 0x7e00u;                       // quiet NaN
+  } else if (magnitude >= 0x38800000u) {  // 2^-14, the smallest normal number
+    const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
+    half = rounded >= 0x47800000u ? 0x7c00u : (rounded - 0x38000000u) >> 13;
+  } else {
+    // The sum's last bit is worth 2^-24, a subnormal half's unit: the addition rounds.
+    half = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) -
+           std::bit_cast<uint32_t>(0.5f);
+  }
+  return static_cast<uint16_t>(sign | half);
+}
+
 /// bfloat16 → binary32: the upper half of its bits.
 inline float float_from_bfloat16(uint16_t value) {
   return std::bit_cast<float>(static_cast<uint32_t>(value) << 16);

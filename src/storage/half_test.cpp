@@ -56,5 +56,27 @@ TEST(Half, KnownValues) {
   EXPECT_EQ(float_from_bfloat16(0x4049), 3.140625f);
 }
 
+TEST(Half, GoesToTheNearestAndToTheEvenOneInBetween) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const float value = float_from_half(static_cast<uint16_t>(bits));
+    if (std::isnan(value)) {
+      EXPECT_TRUE(std::isnan(float_from_half(half_from_float(value)))) << bits;
+    } else {
+      EXPECT_EQ(half_from_float(value), bits);
+    }
+  }
+  for (uint32_t bits = 0; bits < 0x7bff; ++bits) {  // between each finite half and the next
+    const double low = decode(bits, 5, 10), high = decode(bits + 1, 5, 10);
+    const auto middle = static_cast<float>((low + high) / 2);
+    EXPECT_EQ(half_from_float(middle), bits % 2 == 0 ? bits : bits + 1) << bits;
+    EXPECT_EQ(half_from_float(std::nextafter(middle, 0.0f)), bits);
+    EXPECT_EQ(half_from_float(std::nextafter(middle, 1e9f)), bits + 1);
+    EXPECT_EQ(half_from_float(-std::nextafter(middle, 0.0f)), 0x8000u | bits);
+  }
+  EXPECT_EQ(half_from_float(65519.0f), 0x7bff);
+  EXPECT_EQ(half_from_float(65520.0f), 0x7c00);
+  EXPECT_EQ(half_from_float(-1e30f), 0xfc00);
+}
+
 }  // namespace
 }  // namespace featflow

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 
 #include "activations/harvest.hpp"
+#include "activations/logit_weights.hpp"
 #include "activations/matching_text.hpp"
 #include "autoencoder/saelens.hpp"
 #include "core/rng.hpp"
@@ -188,11 +190,42 @@ void add_explanations(const Study& study, const std::string& name, StageGraph& g
   graph.add(std::move(stage));
 }
 
+// The tokens that each feature speaks for and against: the report's, in the format of
+// docs/formats.md.
+void add_logit_weights(const Study& study, const std::string& name, StageGraph& graph) {
+  Stage stage;
+  stage.kind = "logit_weights";
+  stage.name = name;
+  stage.inputs = {"model/" + name, "autoencoder/" + name};
+  stage.config = json{{"tap", study.autoencoder.tap}}.dump();
+  stage.estimated_seconds = 3;
+  stage.estimated_bytes = 3 << 20;
+  stage.run = [&study, name](const StageContext& context) {
+    const Checkpoint checkpoint = load_checkpoint(context.input("model/" + name));
+    const Autoencoder autoencoder = load_saelens(context.input("autoencoder/" + name)).autoencoder;
+    std::vector<int32_t> all(static_cast<size_t>(autoencoder.feature_count));
+    std::iota(all.begin(), all.end(), 0);
+    const std::vector<LogitTokens> tokens =
+        top_logit_tokens(checkpoint, autoencoder, study.autoencoder.tap, all);
+    json rows = json::array();
+    for (size_t j = 0; j < tokens.size(); ++j) {
+      rows.push_back(
+          {{"feature", j}, {"promoted", tokens[j].promoted}, {"suppressed", tokens[j].suppressed}});
+    }
+    write_file_atomic(context.folder / "logit_weights.json",
+                      json{{"model", name}, {"features", std::move(rows)}}.dump() + "\n");
+  };
+  graph.add(std::move(stage));
+}
+
 }  // namespace
 
 // Definitions 21 and 22 for every member of the family.
 void add_explanation_stages(const Study& study, StageGraph& graph) {
-  for (const ModelSettings& model : study.family()) add_explanations(study, model.name, graph);
+  for (const ModelSettings& model : study.family()) {
+    add_explanations(study, model.name, graph);
+    add_logit_weights(study, model.name, graph);
+  }
 }
 
 }  // namespace featflow

@@ -6,6 +6,7 @@
 #include "report/report.hpp"
 #include "storage/files.hpp"
 #include "study/canonical.hpp"
+#include "study/language_model_run.hpp"
 #include "study/stages.hpp"
 
 namespace featflow {
@@ -42,6 +43,12 @@ ReportModel report_model(const ModelSettings& model, const StageContext& context
   out.autoencoder_evaluation =
       context.input("autoencoder_evaluation/" + model.name) / "evaluation.json";
   out.activations = context.input("activations/" + model.name);
+  out.explanations = context.input("explanations/" + model.name) / "explanations.json";
+  out.logit_weights = context.input("logit_weights/" + model.name) / "logit_weights.json";
+  // No artefact: who asks a language model removes the report, so that it is made anew.
+  const auto said = language_model_folder(context.folder.parent_path().parent_path()) / model.name /
+                    "language_model_explanations.json";
+  if (std::filesystem::exists(said)) out.language_model_explanations = said;
   return out;
 }
 
@@ -88,7 +95,8 @@ void add_report_stage(const Study& study, StageGraph& graph) {
   stage.inputs = {"flow/flow", "matching_text/matching_text", "tokenizer/tokenizer"};
   json models = json::array(), controls = json::array();
   for (const ModelSettings& model : study.family()) {
-    for (const char* kind : {"model", "evaluation", "autoencoder_evaluation", "activations"}) {
+    for (const char* kind : {"model", "evaluation", "autoencoder_evaluation", "activations",
+                             "explanations", "logit_weights"}) {
       stage.inputs.push_back(std::string(kind) + "/" + model.name);
     }
     if (model.merged() && model.merge.balanced()) stage.inputs.push_back("sweep/" + model.name);

@@ -23,6 +23,7 @@ namespace featflow {
 ///   of edges in [controls]: activations/* → nulls/A--B; matching/* → verdict/A--B → flow/flow
 ///   flow/flow, case_studies/case_studies, model/A, B → causal/A--B
 ///   flow/flow, activations/M, model/M → explanations/M → report/report
+///   model/M, autoencoder/M → logit_weights/M → report/report
 StageGraph build_stages(const Study& study);
 
 // The parts of build_stages, in order.

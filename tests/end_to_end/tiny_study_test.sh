@@ -181,6 +181,63 @@ awk -F , 'NR == 1 { print "id,rating,note" } NR > 1 { print $1 ",same," }' pairs
 "$FEATFLOW" pairs --score ratings.csv --key pairs/key.csv | grep -q '100.0% (' || fail "pairs --score"
 refused "is not in the key" "$FEATFLOW" pairs --score ratings.csv --key pairs3/key.csv
 
+# Exports: every feature that is ever active, in batches; whole contexts of the text with what is active there.
+"$FEATFLOW" export run --format neuronpedia --out neuronpedia --json >export.json || fail "export to Neuronpedia"
+[ "$(grep -c '"source": "0-featflow"' export.json)" = 4 ] || fail "not four models: $(cat export.json)"
+[ -s neuronpedia/Merged/batch-0000.json ] || fail "no batch of Merged"
+node -e '
+  const fs = require("fs"), folder = "neuronpedia/Lua/";
+  const features = fs.readdirSync(folder).flatMap(f => JSON.parse(fs.readFileSync(folder + f)).features);
+  const ok = features.length > 0 && features.every(f => f.density > 0 && f.density <= 1 &&
+    f.topLogits.length === 20 && f.topLogits.every((l, i, all) => !i || l.value <= all[i - 1].value) &&
+    f.bottomLogits[0].value <= f.topLogits[19].value && f.activations.length > 0 &&
+    f.activations.every(a => a.tokens.length === a.values.length && a.values.some(v => v > 0)));
+  process.exit(ok ? 0 : 1);' || fail "the batches of Lua are not what Neuronpedia takes"
+"$FEATFLOW" export run --format delphi --model Lua --context 32 --splits 3 --out delphi >export.txt || fail "export to delphi"
+grep -q ' contexts of 32 tokens, 3 files' export.txt || fail "no word of the contexts: $(cat export.txt)"
+find delphi/Lua/blocks.0.mlp.hook_post -name '*_*.safetensors' | wc -l | grep -qx 3 || fail "not three splits"
+grep -q "\"model_name\": \"$work/run/model/Lua\"" delphi/Lua/blocks.0.mlp.hook_post/config.json ||
+  fail "delphi would not find the tokenizer"
+refused "exists already" "$FEATFLOW" export run --format delphi --out delphi
+refused "did you mean 'Lua'" "$FEATFLOW" export run --format delphi --model Lau --out x
+refused "expected one --model" "$FEATFLOW" export run --format neuronpedia --model-id mine --out x
+refused "expected at most 511" "$FEATFLOW" export run --format neuronpedia --context 600 --out x
+refused "has no context of 65536" "$FEATFLOW" export run --format delphi --context 65536 --out x
+mv run/activations/Lua unencoded
+refused "stage activations/Lua is missing; featflow run STUDY.toml --out run --until activations" \
+  "$FEATFLOW" export run --format delphi --model Lua --out y
+mv unencoded run/activations/Lua
+mkdir -p run/explanations/Lua
+echo '{"features": [{"feature": 99999, "text": "no such feature"}]}' >run/explanations/Lua/explanations.json
+refused "feature 99999, but the model has" "$FEATFLOW" export run --format neuronpedia --model Lua --out z
+rm -r run/explanations
+
+# The local server: the report, what a text activates in each model, and an end by Ctrl-C.
+"$FEATFLOW" serve run --port 0 >serve.txt 2>serve.err &
+server=$!
+for _ in $(seq 300); do
+  grep -q '^http' serve.txt && break
+  sleep 0.2
+done
+url=$(head -n 1 serve.txt)
+node -e '
+  const url = process.argv[1], fs = require("fs");
+  const post = (body, type) => fetch(url + "api/annotate", {method: "POST", body, headers: {"Content-Type": type}});
+  (async () => {
+    const page = await (await fetch(url)).text();
+    if (page !== fs.readFileSync("run/report/report/report.html", "utf8")) throw "another page";
+    const answer = await (await post(JSON.stringify({text: "local x = nil"}), "application/json")).json();
+    if (answer.models.map(m => m.model).join() !== "Base,Lua,Stories,Merged") throw JSON.stringify(answer);
+    for (const {tokens} of answer.models) {
+      if (tokens.map(t => t.text).join("").trim() !== "local x = nil") throw JSON.stringify(tokens);
+      if (!tokens.some(t => t.features.length && t.features[0][1] > 0)) throw "nothing is active";
+    }
+    if ((await post("{}", "application/json")).status !== 400) throw "a request without a text was taken";
+  })().catch(error => { console.error(error); process.exit(1); });' "$url" || fail "the server: $(cat serve.err)"
+refused "cannot listen there" "$FEATFLOW" serve run --port "$(tr -dc 0-9 <<<"${url##*:}")"
+kill -INT "$server"
+wait "$server" || fail "the server ended with $?"
+
 # Figures of the same run, each of them well-formed.
 "$SOURCE/scripts/figures" run figures >figures.txt || fail figures
 for figure in merge-Merged flow shares correlations autoencoders training; do
