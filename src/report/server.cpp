@@ -32,6 +32,17 @@ void answer(httplib::Response& response, int status, const Json& json) {
   response.set_content(compact_json(json), kJson);
 }
 
+/// A whole body that httplib sends as it is: it would compress one given to set_content, for every
+/// request anew.
+void send(httplib::Response& response, std::string body, const char* type) {
+  const auto held = std::make_shared<const std::string>(std::move(body));
+  response.set_content_provider(held->size(), type,
+                                [held](size_t offset, size_t length, httplib::DataSink& sink) {
+                                  sink.write(held->data() + offset, length);
+                                  return true;
+                                });
+}
+
 void refuse(httplib::Response& response, int status, const std::string& why) {
   answer(response, status, {{"error", why}});
 }
@@ -106,7 +117,7 @@ struct ReportServer::Impl {
     }
     wanted.notify_one();
     try {
-      answer(response, 200, to_json(result.get()));
+      send(response, compact_json(to_json(result.get())), kJson);
     } catch (const Error& error) {
       refuse(response, 400, error.what());
     }
@@ -133,7 +144,7 @@ struct ReportServer::Impl {
           return httplib::Server::HandlerResponse::Handled;
         });
     server.Get("/", [this](const httplib::Request&, httplib::Response& response) {
-      response.set_content(read_file(config.page), "text/html; charset=utf-8");
+      send(response, read_file(config.page), "text/html; charset=utf-8");
     });
     server.Post("/api/annotate",
                 [this](const httplib::Request& request, httplib::Response& response) {
