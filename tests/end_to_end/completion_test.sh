@@ -37,7 +37,7 @@ expect() { # expected words, then the line
 }
 [ "$(complete -p featflow)" = "complete -F _featflow featflow" ] || fail "bash does not know it"
 expect "$(commands_of | sort | paste -s -d ,)" featflow ''
-expect export featflow exp
+expect explain,export featflow exp
 expect eval,train featflow sae ''
 expect train featflow sae tr
 expect delphi,neuronpedia featflow export run --format ''

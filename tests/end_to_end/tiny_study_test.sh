@@ -199,7 +199,7 @@ find delphi/Lua/blocks.0.mlp.hook_post -name '*_*.safetensors' | wc -l | grep -q
 grep -q "\"model_name\": \"$work/run/model/Lua\"" delphi/Lua/blocks.0.mlp.hook_post/config.json ||
   fail "delphi would not find the tokenizer"
 refused "exists already" "$FEATFLOW" export run --format delphi --out delphi
-refused "did you mean 'Lua'" "$FEATFLOW" export run --format delphi --model Lau --out x
+refused "did you mean 'Stories'" "$FEATFLOW" export run --format delphi --model Stores --out x
 refused "expected one --model" "$FEATFLOW" export run --format neuronpedia --model-id mine --out x
 refused "expected at most 511" "$FEATFLOW" export run --format neuronpedia --context 600 --out x
 refused "has no context of 65536" "$FEATFLOW" export run --format delphi --context 65536 --out x
@@ -207,10 +207,12 @@ mv run/activations/Lua unencoded
 refused "stage activations/Lua is missing; featflow run STUDY.toml --out run --until activations" \
   "$FEATFLOW" export run --format delphi --model Lua --out y
 mv unencoded run/activations/Lua
+mv run/explanations explained
 mkdir -p run/explanations/Lua
 echo '{"features": [{"feature": 99999, "text": "no such feature"}]}' >run/explanations/Lua/explanations.json
 refused "feature 99999, but the model has" "$FEATFLOW" export run --format neuronpedia --model Lua --out z
 rm -r run/explanations
+mv explained run/explanations
 
 # The local server: the report, what a text activates in each model, and an end by Ctrl-C.
 "$FEATFLOW" serve run --port 0 >serve.txt 2>serve.err &
