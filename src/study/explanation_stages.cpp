@@ -71,6 +71,29 @@ FeatureActivations neuron_activations(const Study& study, const StageContext& co
   return all;
 }
 
+// Features of a path's first or last model that lie on a chain of links along all of it; flow.json
+// lists only the strongest chains.
+std::set<int32_t> features_on_path(const json& flow, std::vector<std::string> models, bool first) {
+  if (first) std::ranges::reverse(models);
+  std::set<int32_t> reached;
+  for (size_t i = 0; i + 1 < models.size(); ++i) {
+    const std::string& from = models[i];
+    const std::string& to = models[i + 1];
+    std::set<int32_t> next;
+    for (const json& edge : flow.at("family")) {
+      if (edge.at("parent") != (first ? to : from) || edge.at("child") != (first ? from : to)) {
+        continue;
+      }
+      for (const json& link : edge.at("links")) {
+        const auto here = link.at(first ? 1 : 0).get<int32_t>();
+        if (i == 0 || reached.contains(here)) next.insert(link.at(first ? 0 : 1).get<int32_t>());
+      }
+    }
+    reached = std::move(next);
+  }
+  return reached;
+}
+
 // The groups of features along the edges and paths that this model is an end of.
 void add_path_groups(const json& flow, ModelExplanations& out) {
   const auto add = [&](const std::string& name, const json& features) {
@@ -95,13 +118,8 @@ void add_path_groups(const json& flow, ModelExplanations& out) {
   for (const json& path : flow.at("paths")) {
     const auto models = path.at("models").get<std::vector<std::string>>();
     if (models.size() < 3 || (models.front() != out.model && models.back() != out.model)) continue;
-    std::set<int32_t> features;
-    for (const json& chain : path.at("listed")) {
-      const json& ends = chain.at("features");
-      features.insert((models.front() == out.model ? ends.front() : ends.back()).get<int32_t>());
-    }
     add(fmt::format("{}: the whole path", fmt::join(models, " → ")),
-        json(std::vector<int32_t>(features.begin(), features.end())));
+        json(features_on_path(flow, models, models.front() == out.model)));
   }
 }
 
