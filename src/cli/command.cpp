@@ -38,17 +38,6 @@ void require_new(const std::string& path, bool force) {
       fmt::format("{}: exists already; expected a new path, or --force to replace it", path));
 }
 
-std::filesystem::path stage_folder(const std::string& run, const std::string& id,
-                                   const std::string& until) {
-  const std::filesystem::path folder = std::filesystem::path(run) / id;
-  if (!std::filesystem::exists(folder / "artifact.json")) {
-    throw Error(
-        fmt::format("{}: stage {} is missing; featflow run STUDY.toml --out {} --until {} makes it",
-                    run, id, run, until));
-  }
-  return folder;
-}
-
 void print_json(const nlohmann::ordered_json& value) {
   fmt::print("{}\n", value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }

@@ -27,11 +27,6 @@ CLI::App* add_command(CLI::App& parent, const std::string& name, const std::stri
 /// A flag that a command which writes a folder or file takes: refuses to overwrite without it.
 void require_new(const std::string& path, bool force);
 
-/// Folder of an artefact of a run, "stage/name". Throws Error that names the command which makes
-/// it, run until `until`, if it is not there.
-std::filesystem::path stage_folder(const std::string& run, const std::string& id,
-                                   const std::string& until);
-
 /// One JSON document on stdout.
 void print_json(const nlohmann::ordered_json& value);
 

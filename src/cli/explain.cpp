@@ -5,10 +5,11 @@
 
 #include "cli/command.hpp"
 #include "cli/explain_language_model.hpp"
+#include "cli/results.hpp"
 #include "core/error.hpp"
+#include "core/nearest.hpp"
 #include "storage/files.hpp"
 #include "study/hypotheses.hpp"
-#include "study/run_folder.hpp"
 #include "study/stages.hpp"
 
 namespace featflow {
@@ -20,22 +21,11 @@ using Json = nlohmann::ordered_json;
 struct ExplainOptions {
   std::string run;
   std::vector<std::string> features, hypotheses;
-  bool causal = true;
+  bool no_causal = false;
 };
 
 std::string number(const Json& value, int digits = 2) {
   return value.is_null() ? "–" : fmt::format("{:.{}f}", value.get<double>(), digits);
-}
-
-// Runs what is missing, up to `until`; gives the graph to find it with.
-StageGraph bring_up_to_date(const SavedStudy& saved, const ExplainOptions& options,
-                            const std::string& until, const CommonOptions& common) {
-  Provenance provenance = saved.provenance;
-  provenance.threads = common.thread_count();
-  const RunFolder held(options.run, saved.study, saved.text, provenance);
-  StageGraph graph = build_stages(saved.study);
-  graph.execute(options.run, until);
-  return graph;
 }
 
 Json read_explanations(const StageGraph& graph, const fs::path& run, const std::string& model) {
@@ -116,13 +106,13 @@ Json explained_feature(const std::vector<Json>& models, const std::string& asked
                     "of a half of the documents, or there is no such feature",
                     in_quotes(asked), model.at("threshold_tokens").get<int64_t>()));
   }
-  throw Error(fmt::format("--feature {}: no such model, expected one of {}", in_quotes(asked),
-                          fmt::join(names, ", ")));
+  throw Error(
+      fmt::format("--feature {}: no such model; {}", in_quotes(asked), expected_name(name, names)));
 }
 
 void explain(const ExplainOptions& options, const CommonOptions& common) {
   const SavedStudy saved = load_run(options.run);
-  const StageGraph graph = bring_up_to_date(saved, options, "explanations", common);
+  const StageGraph graph = bring_up_to_date(saved, options.run, "explanations", common);
   std::vector<Json> models;
   for (const ModelSettings& model : saved.study.family()) {
     models.push_back(read_explanations(graph, options.run, model.name));
@@ -226,13 +216,13 @@ void print_case(const CaseStudy& found, const Json& causal) {
 
 void study_hypotheses(const ExplainOptions& options, const CommonOptions& common) {
   const SavedStudy saved = load_run(options.run);
-  const StageGraph graph = bring_up_to_date(saved, options, "activations", common);
+  const StageGraph graph = bring_up_to_date(saved, options.run, "activations", common);
   const ArtifactFolder input = [&](const std::string& id) { return graph.folder(options.run, id); };
   Json all = Json::array();
   bool first = true;
   for (const CaseStudy& found : case_studies_of(saved.study, input, options.hypotheses)) {
     const Json causal =
-        options.causal ? causal_rows(saved.study, input, found) : Json(Json::array());
+        options.no_causal ? Json(Json::array()) : causal_rows(saved.study, input, found);
     if (!common.json) {
       if (!std::exchange(first, false)) fmt::print("\n");
       print_case(found, causal);
@@ -259,17 +249,20 @@ void add_explain(CLI::App& app, CommonOptions& common) {
   command->add_option("run", options->run, "Run folder")->required();
   auto* features = command->add_option("--feature", options->features, "MODEL/NUMBER; repeatable")
                        ->allow_extra_args(false);
+  auto* hypothesis =
+      command
+          ->add_option(
+              "--hypothesis", options->hypotheses,
+              "A token, or /REGULAR EXPRESSION/ of whole tokens: the feature of each model that "
+              "tracks it, and what becomes of it; repeatable")
+          ->allow_extra_args(false)
+          ->excludes(features);
   command
-      ->add_option(
-          "--hypothesis", options->hypotheses,
-          "A token, or /REGULAR EXPRESSION/ of whole tokens: the feature of each model that "
-          "tracks it, and what becomes of it; repeatable")
-      ->allow_extra_args(false)
-      ->excludes(features);
-  command->add_flag("!--no-causal", options->causal,
-                    "With --hypothesis: do not remove the features to see what they do");
+      ->add_flag("--no-causal", options->no_causal,
+                 "Do not remove the features to see what they do")
+      ->needs(hypothesis);
   auto language_model = std::make_shared<LanguageModelFlags>();
-  add_language_model_flags(*command, language_model);
+  add_language_model_flags(*command, language_model)->excludes(features)->excludes(hypothesis);
   command->callback([options, language_model, &common] {
     common.apply();
     if (language_model->asked) {

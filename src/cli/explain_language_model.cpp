@@ -54,7 +54,8 @@ bool spend(SpendingLimit& limit, const LanguageModelExplanations& done) {
 
 }  // namespace
 
-void add_language_model_flags(CLI::App& command, const std::shared_ptr<LanguageModelFlags>& flags) {
+CLI::Option* add_language_model_flags(CLI::App& command,
+                                      const std::shared_ptr<LanguageModelFlags>& flags) {
   auto* asked = command.add_flag("--language-model", flags->asked,
                                  "Explanations by a language model behind a chat server");
   LanguageModelExplainOptions& explain = flags->run.explain;
@@ -106,6 +107,7 @@ void add_language_model_flags(CLI::App& command, const std::shared_ptr<LanguageM
                        "Leave the temperature to the server (default: 0)"),
       command.add_flag("--estimate", flags->dry_run, "Only say what it would cost")};
   for (CLI::Option* option : options) option->needs(asked);
+  return asked;
 }
 
 void explain_run_by_language_model(const std::string& run, const LanguageModelFlags& flags,
@@ -134,7 +136,7 @@ void explain_run_by_language_model(const std::string& run, const LanguageModelFl
     const auto done = run_language_model_explanations(saved, run, options);
     if (flags.dry_run) continue;
     if (common.json) {
-      const auto file = language_model_folder(run) / model / "language_model_explanations.json";
+      const auto file = language_model_explanations_file(run, model);
       results.push_back(nlohmann::ordered_json::parse(read_file(file)));
     } else {
       print_explanations(done);
@@ -143,11 +145,7 @@ void explain_run_by_language_model(const std::string& run, const LanguageModelFl
   }
   if (flags.dry_run) return;
   if (common.json) print_json(results);
-  // The report shows them, and its fingerprint does not know of them: it is made anew when asked
-  // for.
-  if (std::filesystem::remove_all(std::filesystem::path(run) / "report") > 0) {
-    log_info("featflow report " + run + " shows them");
-  }
+  log_info("featflow report " + run + " shows them");
 }
 
 }  // namespace featflow

@@ -20,8 +20,9 @@ struct LanguageModelFlags {
   LanguageModelRunOptions run;
 };
 
-/// Adds the flags; all others need --language-model.
-void add_language_model_flags(CLI::App& command, const std::shared_ptr<LanguageModelFlags>& flags);
+/// Adds the flags; all others need --language-model, which is returned.
+CLI::Option* add_language_model_flags(CLI::App& command,
+                                      const std::shared_ptr<LanguageModelFlags>& flags);
 
 /// Explains features of each model: the estimate goes to stderr before anything is sent, the
 /// results to stdout. The budget is that of all models together. Throws Error and Interrupted.

@@ -39,11 +39,8 @@ std::vector<std::string> chosen_models(const Study& study, const std::vector<std
   for (const ModelSettings& model : study.models) names.push_back(model.name);
   for (const std::string& name : asked) {
     if (std::ranges::find(names, name) == names.end()) {
-      const std::string near = nearest(name, names);
-      throw Error(
-          fmt::format("--model {}: no such model in study {}; {}", in_quotes(name), study.name,
-                      near.empty() ? fmt::format("expected one of {}", fmt::join(names, ", "))
-                                   : "did you mean " + in_quotes(near) + "?"));
+      throw Error(fmt::format("--model {}: no such model in study {}; {}", in_quotes(name),
+                              study.name, expected_name(name, names)));
     }
     if (std::ranges::find(chosen, name) == chosen.end()) chosen.push_back(name);
   }
@@ -63,8 +60,7 @@ FeatureExplanations explanations_of(const ExportOptions& options, const std::str
   const fs::path run = options.run;
   for (const auto& [file, key] :
        {std::pair(run / "explanations" / model / "explanations.json", "text"),
-        std::pair(language_model_folder(run) / model / "language_model_explanations.json",
-                  "explanation")}) {
+        std::pair(language_model_explanations_file(run, model), "explanation")}) {
     if (fs::exists(file)) add_explanations(file, key, feature_count, explanations);
   }
   return explanations;

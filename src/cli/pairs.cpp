@@ -38,11 +38,8 @@ std::vector<std::pair<std::string, std::string>> chosen_edges(
   for (const std::string& name : asked) {
     const auto found = std::ranges::find(names, name);
     if (found == names.end()) {
-      const std::string near = nearest(name, names);
-      throw Error(
-          fmt::format("--edge {}: no such edge in study {}; {}", in_quotes(name), study.name,
-                      near.empty() ? fmt::format("expected one of {}", fmt::join(names, ", "))
-                                   : "did you mean " + in_quotes(near) + "?"));
+      throw Error(fmt::format("--edge {}: no such edge in study {}; {}", in_quotes(name),
+                              study.name, expected_name(name, names)));
     }
     const auto& edge = all[static_cast<size_t>(found - names.begin())];
     if (std::ranges::find(chosen, edge) == chosen.end()) chosen.push_back(edge);

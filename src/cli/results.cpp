@@ -1,22 +1,18 @@
+#include "cli/results.hpp"
+
 #include <fmt/format.h>
 
-#include "cli/command.hpp"
 #include "study/run_folder.hpp"
 #include "study/stages.hpp"
 
 namespace featflow {
 namespace {
 
-// A late stage of a run alone, with what it needs and is not there yet.
 void run_stage(const std::string& run, const std::string& stage, const std::string& file,
                const CommonOptions& common) {
   common.apply();
   const SavedStudy saved = load_run(run);
-  Provenance provenance = saved.provenance;
-  provenance.threads = common.thread_count();
-  const RunFolder held(run, saved.study, saved.text, provenance);
-  const StageGraph graph = build_stages(saved.study);
-  graph.execute(run, stage);
+  const StageGraph graph = bring_up_to_date(saved, run, stage, common);
   const auto path = graph.folder(run, stage) / file;
   if (common.json) {
     print_json({{"run", run}, {"file", path.string()}});
@@ -35,6 +31,16 @@ void add_stage(CLI::App& app, CommonOptions& common, const std::string& name,
 }
 
 }  // namespace
+
+StageGraph bring_up_to_date(const SavedStudy& saved, const std::string& run,
+                            const std::string& until, const CommonOptions& common) {
+  Provenance provenance = saved.provenance;
+  provenance.threads = common.thread_count();
+  const RunFolder held(run, saved.study, saved.text, provenance);
+  StageGraph graph = build_stages(saved.study, run);
+  graph.execute(run, until);
+  return graph;
+}
 
 void add_flow(CLI::App& app, CommonOptions& common) {
   add_stage(app, common, "flow", "Persisting, emerging and disappearing features of a run",

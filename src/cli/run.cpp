@@ -110,7 +110,7 @@ void run_study(const RunOptions& options, const CommonOptions& common) {
   const Study study = parse_study(text, options.study, folder, options.set);
   const std::filesystem::path run = options.out.empty() ? std::filesystem::path("runs") / study.name
                                                         : std::filesystem::path(options.out);
-  const StageGraph graph = build_stages(study);
+  const StageGraph graph = build_stages(study, run);
 
   if (options.dry_run) {
     const auto plan = graph.plan(run, options.until);
@@ -186,7 +186,7 @@ namespace {
 
 void print_status(const std::string& run, const CommonOptions& common) {
   const SavedStudy saved = load_run(run);
-  const StageGraph graph = build_stages(saved.study);
+  const StageGraph graph = build_stages(saved.study, run);
   const auto plan = graph.plan(run);
   const auto ready = std::ranges::count(plan, StageState::kReady, &StageStatus::state);
   if (common.json) {
@@ -218,7 +218,7 @@ void list_runs(const CommonOptions& common) {
   for (const auto& folder : folders) {
     try {
       const SavedStudy saved = load_run(folder);
-      const auto plan = build_stages(saved.study).plan(folder);
+      const auto plan = build_stages(saved.study, folder).plan(folder);
       runs.push_back({{"run", folder.string()},
                       {"study", saved.study.name},
                       {"ready", std::ranges::count(plan, StageState::kReady, &StageStatus::state)},

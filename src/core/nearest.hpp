@@ -37,4 +37,8 @@ std::string nearest(std::string_view given, const Names& known) {
   return best;
 }
 
+/// The end of an error about a name that is none of those known: "did you mean 'Lua'?", or all of
+/// them.
+std::string expected_name(const std::string& given, const std::vector<std::string>& known);
+
 }  // namespace featflow

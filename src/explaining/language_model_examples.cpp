@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.hpp"
+#include "explaining/rule_search.hpp"
 
 namespace featflow {
 namespace {
@@ -85,11 +86,12 @@ LanguageModelExamples::LanguageModelExamples(const FeatureActivations& activatio
   }
   documents_ = documents_of_rows(activations, text);
   const SparseRows kept = keep_features(activations.rows, features_);
+  const std::vector<uint8_t> half_of_row = document_halves(documents_);
   std::vector<uint8_t> mask(documents_.size());
-  for (int32_t odd = 0; odd < 2; ++odd) {
-    Half& half = halves_[static_cast<size_t>(odd)];
+  for (uint8_t odd = 0; odd < 2; ++odd) {
+    Half& half = halves_[odd];
     for (size_t row = 0; row < mask.size(); ++row) {
-      mask[row] = documents_[row] % 2 == odd ? 1 : 0;
+      mask[row] = half_of_row[row] == odd ? 1 : 0;
       if (mask[row] != 0) half.rows.push_back(static_cast<int32_t>(row));
     }
     half.columns = transpose(kept, {.mask = mask});

@@ -68,7 +68,7 @@ struct LanguageModelExplanations {
   std::string stopped;  ///< Empty: all are done; else "budget", "interrupted" or "error".
   SessionTotals totals;
   int64_t malformed = 0;              ///< Replies without the form asked for, cached ones too.
-  std::optional<double> cost;         ///< Dollars of this session; absent without prices.
+  std::optional<double> cost;         ///< Dollars of this run; absent without prices.
   std::optional<double> cost_of_all;  ///< With the cached replies at the same prices.
 };
 

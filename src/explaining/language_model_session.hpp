@@ -52,7 +52,7 @@ struct SessionTotals {
   int64_t failed_requests = 0;  ///< Every attempt failed.
   int64_t malformed = 0;        ///< Replies that are no chat completions; not stored.
   int64_t estimated_usage = 0;  ///< Replies whose server did not say what they used.
-  TokenUsage used;              ///< By the requests of this session.
+  TokenUsage used;              ///< By the requests of this run.
   TokenUsage used_by_all;       ///< By the cached replies too, when they were paid for.
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <tuple>
 #include <unordered_map>
 
 #include "core/error.hpp"
@@ -32,15 +33,10 @@ struct Group {
 
 }  // namespace
 
-class RuleSearch::Scratch {
- public:
-  std::vector<int32_t> slots;  // by id, −1: none yet
-};
-
 /// What one feature adds up to on the fitted half, and the search over it.
 class FeatureRules {
  public:
-  FeatureRules(const RuleSearch& search, const Column& column, RuleSearch::Scratch& scratch)
+  FeatureRules(const RuleSearch& search, const Column& column, RuleSearch::Slots& slots)
       : search_(search), text_(search.text_), options_(search.options_), column_(column) {
     const auto attributes = text_.attributes.size();
     both_.assign(attributes * attributes, 0);
@@ -60,7 +56,7 @@ class FeatureRules {
         });
       });
     }
-    for (const RuleSearch::Key& key : search.keys_) add_key(key, scratch);
+    for (const RuleSearch::Key& key : search.keys_) add_key(key, slots);
   }
 
   int64_t active() const { return active_; }
@@ -109,16 +105,14 @@ class FeatureRules {
     return key.rows[0][static_cast<size_t>(condition * key.id_count + id)];
   }
 
-  void add_key(const RuleSearch::Key& key, RuleSearch::Scratch& scratch) {
-    if (std::ssize(scratch.slots) < key.id_count) {
-      scratch.slots.resize(static_cast<size_t>(key.id_count), -1);
-    }
+  void add_key(const RuleSearch::Key& key, RuleSearch::Slots& slots) {
+    if (std::ssize(slots) < key.id_count) slots.resize(static_cast<size_t>(key.id_count), -1);
     KeySums sums;
     const auto conditions = static_cast<size_t>(key.conditions);
     for (size_t i = 0; i < column_.rows.size(); ++i) {
       const auto row = static_cast<size_t>(column_.rows[i]);
       if (search_.halves_[row] != 0) continue;
-      int32_t& slot = scratch.slots[static_cast<size_t>(key.ids[row])];
+      int32_t& slot = slots[static_cast<size_t>(key.ids[row])];
       if (slot < 0) {
         slot = static_cast<int32_t>(sums.ids.size());
         sums.ids.push_back(key.ids[row]);
@@ -135,7 +129,7 @@ class FeatureRules {
         for_each_bit(text_.bits[row], [&](int a) { add(static_cast<size_t>(a) + 1); });
       }
     }
-    for (const int32_t id : sums.ids) scratch.slots[static_cast<size_t>(id)] = -1;
+    for (const int32_t id : sums.ids) slots[static_cast<size_t>(id)] = -1;
     sums_.push_back(std::move(sums));
   }
 
@@ -245,8 +239,8 @@ class FeatureRules {
   double best_worth_ = 0, best_fit_ = 0;
 };
 
-std::optional<RuleExplanation> RuleSearch::explain(const Column& column, Scratch& scratch) const {
-  FeatureRules rules(*this, column, scratch);
+std::optional<RuleExplanation> RuleSearch::explain(const Column& column, Slots& slots) const {
+  FeatureRules rules(*this, column, slots);
   std::vector<std::pair<float, int32_t>> scored;  // active rows of half 1, by value
   for (size_t i = 0; i < column.rows.size(); ++i) {
     if (halves_[static_cast<size_t>(column.rows[i])] == 1) {
@@ -399,11 +393,11 @@ std::vector<std::optional<RuleExplanation>> RuleSearch::explain_all(
     const FeatureColumns& columns) const {
   const int64_t features = columns.end_feature() - columns.first_feature;
   std::vector<std::optional<RuleExplanation>> found(static_cast<size_t>(features));
-  std::vector<Scratch> scratch(static_cast<size_t>(thread_count()));
+  std::vector<Slots> slots(static_cast<size_t>(thread_count()));
   parallel_for(features, 8, [&](int64_t begin, int64_t end, int worker) {
     for (int64_t j = begin; j < end; ++j) {
       found[static_cast<size_t>(j)] =
-          explain(columns.column(columns.first_feature + j), scratch[static_cast<size_t>(worker)]);
+          explain(columns.column(columns.first_feature + j), slots[static_cast<size_t>(worker)]);
     }
   });
   return found;

@@ -40,11 +40,8 @@ class RuleSearch {
   RuleSearch(const TextAttributes& text, std::span<const uint8_t> halves,
              const RuleOptions& options = {});
 
-  /// nullopt if the feature is active on too few tokens of a half. Not safe to call from several
-  /// threads at once with one Scratch.
-  class Scratch;
-  std::optional<RuleExplanation> explain(const Column& column, Scratch& scratch) const;
-  /// Of every feature of `columns`, in parallel; the result is the same for every thread count.
+  /// Of every feature of `columns`, in parallel; nullopt if a feature is active on too few tokens
+  /// of a half. The result is the same for every thread count.
   std::vector<std::optional<RuleExplanation>> explain_all(const FeatureColumns& columns) const;
 
  private:
@@ -59,7 +56,11 @@ class RuleSearch {
     std::vector<std::pair<int32_t, int32_t>> pairs;  // of kPair [id_count] (previous, token)
   };
 
+  /// A worker's: slot of each id among those that a feature is active on, −1 between features.
+  using Slots = std::vector<int32_t>;
+
   void count();
+  std::optional<RuleExplanation> explain(const Column& column, Slots& slots) const;
   /// Rows of half 1 that an entry of a rule fits.
   double rows_of_group(const Rule& rule, size_t group) const;
 

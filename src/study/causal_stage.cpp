@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "activations/causal_check.hpp"
-#include "autoencoder/saelens.hpp"
 #include "core/rng.hpp"
 #include "flow/edge_sample.hpp"
 #include "storage/files.hpp"
@@ -143,21 +142,6 @@ json class_json(std::span<const ClassifiedPair> pairs, std::span<const CausalRes
       {"median_change_child", median_of([](const auto& r) { return r.child.mean_change; })}};
 }
 
-// One end of the edge, read from its artefacts.
-struct LoadedModel {
-  Checkpoint checkpoint;
-  Model model;
-  Autoencoder autoencoder;
-  FeatureActivations activations;
-
-  LoadedModel(const ArtifactFolder& input, const std::string& name)
-      : checkpoint(load_checkpoint(input("model/" + name))),
-        model(checkpoint),
-        autoencoder(load_saelens(input("autoencoder/" + name)).autoencoder),
-        activations(load_feature_activations(input("activations/" + name))) {}
-  CausalModel borrowed() const { return {&checkpoint, &model, &autoencoder, &activations}; }
-};
-
 void add_edge(const Study& study, const std::string& parent, const std::string& child,
               StageGraph& graph) {
   const bool case_studies = !study.case_studies.tokens.empty();
@@ -224,26 +208,6 @@ void add_edge(const Study& study, const std::string& parent, const std::string& 
 }
 
 }  // namespace
-
-CausalConfig causal_config(const Study& study, const std::string& parent,
-                           const std::string& child) {
-  CausalConfig config;
-  config.tap = study.autoencoder.tap;
-  config.block_size = study.autoencoder.block_size;
-  config.blocks = study.controls.causal_blocks;
-  config.threshold = study.matching.threshold;
-  config.seed = derive_seed(study.seed, "causal/" + parent + "--" + child);
-  return config;
-}
-
-std::vector<CausalResult> causal_results(const Study& study, const ArtifactFolder& input,
-                                         const std::string& parent, const std::string& child,
-                                         const std::vector<CausalPair>& pairs) {
-  const LoadedModel a(input, parent), b(input, child);
-  return causal_check(a.borrowed(), b.borrowed(),
-                      load_matching_text(input("matching_text/matching_text")), pairs,
-                      causal_config(study, parent, child));
-}
 
 // Definitions 18, for every edge of the family.
 void add_causal_stages(const Study& study, StageGraph& graph) {

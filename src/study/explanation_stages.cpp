@@ -4,7 +4,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
-#include <set>
 
 #include "activations/harvest.hpp"
 #include "activations/logit_weights.hpp"
@@ -12,6 +11,7 @@
 #include "autoencoder/saelens.hpp"
 #include "core/rng.hpp"
 #include "explaining/explanations.hpp"
+#include "explaining/path_groups.hpp"
 #include "storage/files.hpp"
 #include "study/estimates.hpp"
 #include "study/stages.hpp"
@@ -71,60 +71,8 @@ FeatureActivations neuron_activations(const Study& study, const StageContext& co
   return all;
 }
 
-// Features of a path's first or last model that lie on a chain of links along all of it; flow.json
-// lists only the strongest chains.
-std::set<int32_t> features_on_path(const json& flow, std::vector<std::string> models, bool first) {
-  if (first) std::ranges::reverse(models);
-  std::set<int32_t> reached;
-  for (size_t i = 0; i + 1 < models.size(); ++i) {
-    const std::string& from = models[i];
-    const std::string& to = models[i + 1];
-    std::set<int32_t> next;
-    for (const json& edge : flow.at("family")) {
-      if (edge.at("parent") != (first ? to : from) || edge.at("child") != (first ? from : to)) {
-        continue;
-      }
-      for (const json& link : edge.at("links")) {
-        const auto here = link.at(first ? 1 : 0).get<int32_t>();
-        if (i == 0 || reached.contains(here)) next.insert(link.at(first ? 0 : 1).get<int32_t>());
-      }
-    }
-    reached = std::move(next);
-  }
-  return reached;
-}
-
-// The groups of features along the edges and paths that this model is an end of.
-void add_path_groups(const json& flow, ModelExplanations& out) {
-  const auto add = [&](const std::string& name, const json& features) {
-    out.path_groups.emplace_back(name,
-                                 group_shares(out.groups, features.get<std::vector<int32_t>>()));
-  };
-  for (const json& edge : flow.at("family")) {
-    const auto parent = edge.at("parent").get<std::string>();
-    const auto child = edge.at("child").get<std::string>();
-    const std::string name = parent + " → " + child + ": ";
-    const json& as_parent = edge.at("parent_features");
-    const json& as_child = edge.at("child_features");
-    if (child == out.model) {
-      add(name + "persisting", as_child.at("persisting"));
-      add(name + "emerging", as_child.at("emerging"));
-    }
-    if (parent == out.model) {
-      add(name + "persisting", as_parent.at("persisting"));
-      add(name + "disappearing", as_parent.at("disappearing"));
-    }
-  }
-  for (const json& path : flow.at("paths")) {
-    const auto models = path.at("models").get<std::vector<std::string>>();
-    if (models.size() < 3 || (models.front() != out.model && models.back() != out.model)) continue;
-    add(fmt::format("{}: the whole path", fmt::join(models, " → ")),
-        json(features_on_path(flow, models, models.front() == out.model)));
-  }
-}
-
-void add_groups(const Study& study, const FeatureStatistics& statistics, const json& flow,
-                ModelExplanations& out) {
+void add_groups(const Study& study, const FeatureStatistics& statistics,
+                const std::filesystem::path& flow_json, ModelExplanations& out) {
   const std::vector<uint8_t> usable = measurable(statistics, measurable_limits(study));
   std::vector<int32_t> measurable_features;
   for (size_t j = 0; j < usable.size(); ++j) {
@@ -137,7 +85,7 @@ void add_groups(const Study& study, const FeatureStatistics& statistics, const j
         statistics.corpus_names[c],
         group_shares_by_mass(out.groups, std::span(statistics.corpus_mass).subspan(c * m, m)));
   }
-  add_path_groups(flow, out);
+  out.path_groups = path_groups(flow_json, out.model, out.groups);
 }
 
 void add_explanations(const Study& study, const std::string& name, StageGraph& graph) {
@@ -184,8 +132,7 @@ void add_explanations(const Study& study, const std::string& name, StageGraph& g
     out.min_tokens = options.min_tokens;
     explain_features(activations, statistics, attributes, search,
                      parse_bytes(study.matching.memory, "matching.memory"), out);
-    add_groups(study, statistics, json::parse(read_file(context.input("flow/flow") / "flow.json")),
-               out);
+    add_groups(study, statistics, context.input("flow/flow") / "flow.json", out);
 
     const std::vector<int32_t> order = shuffled_rows(halves, seed);
     out.references.emplace_back(

@@ -17,29 +17,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path artifact_folder(const fs::path& run, const std::string& id, const char* until) {
-  const fs::path folder = run / id;
-  if (!fs::exists(folder / "artifact.json")) {
-    throw Error(
-        fmt::format("{}: stage {} is missing; featflow run STUDY.toml --out {} --until {} makes it",
-                    run.string(), id, run.string(), until));
-  }
-  return folder;
-}
-
 void require_member(const Study& study, const std::string& model) {
   std::vector<std::string> names;
   for (const ModelSettings& member : study.family()) names.push_back(member.name);
   if (std::ranges::find(names, model) != names.end()) return;
-  const std::string near = nearest(model, names);
   throw Error(fmt::format("no model {} in study {}; {}", in_quotes(model), study.name,
-                          near.empty() ? fmt::format("expected one of {}", fmt::join(names, ", "))
-                                       : "did you mean " + in_quotes(near) + "?"));
+                          expected_name(model, names)));
 }
 
 }  // namespace
 
 fs::path language_model_folder(const fs::path& run) { return run / "language_model"; }
+
+fs::path language_model_explanations_file(const fs::path& run, const std::string& model) {
+  return language_model_folder(run) / model / "language_model_explanations.json";
+}
 
 std::vector<int32_t> features_by_class(const fs::path& flow_json, const std::string& model,
                                        int64_t per_class, Rng& rng) {
@@ -74,12 +66,12 @@ LanguageModelExplanations run_language_model_explanations(const SavedStudy& save
   LanguageModelExplainOptions explain = options.explain;
   explain.seed = explain.model.seed = study.seed;
   explain.model.replies = folder / "replies.jsonl";
-  explain.out = folder / options.model / "language_model_explanations.json";
+  explain.out = language_model_explanations_file(run, options.model);
 
   std::vector<int32_t> features = options.features;
   if (features.empty()) {
     Rng rng(study.seed, "features for a language model/" + options.model);
-    features = features_by_class(artifact_folder(run, "flow/flow", "flow") / "flow.json",
+    features = features_by_class(stage_folder(run, "flow/flow", "flow") / "flow.json",
                                  options.model, options.per_class, rng);
     if (features.empty()) {
       throw Error(
@@ -89,11 +81,11 @@ LanguageModelExplanations run_language_model_explanations(const SavedStudy& save
     }
   }
   const MatchingText text =
-      load_matching_text(artifact_folder(run, "matching_text/matching_text", "activations"));
+      load_matching_text(stage_folder(run, "matching_text/matching_text", "activations"));
   const Tokenizer tokenizer =
-      Tokenizer::load(artifact_folder(run, "tokenizer/tokenizer", "activations"));
+      Tokenizer::load(stage_folder(run, "tokenizer/tokenizer", "activations"));
   const FeatureActivations activations =
-      load_feature_activations(artifact_folder(run, "activations/" + options.model, "activations"));
+      load_feature_activations(stage_folder(run, "activations/" + options.model, "activations"));
   const LanguageModelSource source = {activations, text.tokens,
                                       [&](int32_t token) { return tokenizer.token_bytes(token); }};
 

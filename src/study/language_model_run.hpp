@@ -26,6 +26,8 @@ struct LanguageModelRunOptions {
 /// RUN/language_model: explanations of no artefact's fingerprint, for the model's answers are not
 /// FeatFlow's. MODEL/language_model_explanations.json there, and replies.jsonl of all models.
 std::filesystem::path language_model_folder(const std::filesystem::path& run);
+std::filesystem::path language_model_explanations_file(const std::filesystem::path& run,
+                                                       const std::string& model);
 
 /// Features of `model` drawn from flow.json: on each of its edges as a parent `per_class`
 /// persisting and as many disappearing ones, on each as a child emerging ones. Ascending, each

@@ -1,8 +1,9 @@
 #include <fmt/format.h>
 
-#include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/hash.hpp"
 #include "report/report.hpp"
 #include "storage/files.hpp"
 #include "study/canonical.hpp"
@@ -45,10 +46,6 @@ ReportModel report_model(const ModelSettings& model, const StageContext& context
   out.activations = context.input("activations/" + model.name);
   out.explanations = context.input("explanations/" + model.name) / "explanations.json";
   out.logit_weights = context.input("logit_weights/" + model.name) / "logit_weights.json";
-  // No artefact: who asks a language model removes the report, so that it is made anew.
-  const auto said = language_model_folder(context.folder.parent_path().parent_path()) / model.name /
-                    "language_model_explanations.json";
-  if (std::filesystem::exists(said)) out.language_model_explanations = said;
   return out;
 }
 
@@ -88,13 +85,19 @@ std::vector<std::pair<std::string, std::string>> facts(const Study& study) {
 
 }  // namespace
 
-void add_report_stage(const Study& study, StageGraph& graph) {
+void add_report_stage(const Study& study, const std::filesystem::path& run, StageGraph& graph) {
   Stage stage;
   stage.kind = "report";
   stage.name = "report";
   stage.inputs = {"flow/flow", "matching_text/matching_text", "tokenizer/tokenizer"};
   json models = json::array(), controls = json::array();
+  std::map<std::string, std::filesystem::path> language_model;  // what it said of a model
   for (const ModelSettings& model : study.family()) {
+    const auto said = language_model_explanations_file(run, model.name);
+    if (!run.empty() && std::filesystem::exists(said)) {
+      language_model[model.name] = said;
+      stage.external["language_model/" + model.name] = hash_file(said);
+    }
     for (const char* kind : {"model", "evaluation", "autoencoder_evaluation", "activations",
                              "explanations", "logit_weights"}) {
       stage.inputs.push_back(std::string(kind) + "/" + model.name);
@@ -130,17 +133,20 @@ void add_report_stage(const Study& study, StageGraph& graph) {
                      .dump();
   stage.estimated_seconds = 10;
   stage.estimated_bytes = 25 << 20;
-  stage.run = [&study](const StageContext& context) {
+  stage.run = [&study, language_model](const StageContext& context) {
     ReportInputs report;
     report.study = study.name;
     report.facts = facts(study);
     report.limits = measurable_limits(study);
     report.budget.examples = study.report.examples;
     report.budget.before = report.budget.after = study.report.context_tokens;
-    const auto run = context.folder.parent_path().parent_path();
-    report.warnings = study_warnings(study, run);
+    const auto run_folder = context.folder.parent_path().parent_path();
+    report.warnings = study_warnings(study, run_folder);
     for (const ModelSettings& model : study.family()) {
       report.models.push_back(report_model(model, context));
+      if (const auto said = language_model.find(model.name); said != language_model.end()) {
+        report.models.back().language_model_explanations = said->second;
+      }
       if (model.merged() && model.merge.balanced()) {
         report.sweeps.push_back({model.name, context.input("sweep/" + model.name) / "sweep.json"});
       }
@@ -177,7 +183,7 @@ void add_report_stage(const Study& study, StageGraph& graph) {
     }
     if (!study.autoencoder.l1_table.empty()) {
       report.lambda_table = context.folder / "lambda_table.json";
-      write_file_atomic(report.lambda_table, lambda_rows(study, run).dump(2) + "\n");
+      write_file_atomic(report.lambda_table, lambda_rows(study, run_folder).dump(2) + "\n");
     }
     write_report(report, context.folder / kReportFile);
   };

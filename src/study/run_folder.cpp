@@ -88,6 +88,16 @@ SavedStudy load_run(const fs::path& run) {
   return saved;
 }
 
+fs::path stage_folder(const fs::path& run, const std::string& id, const std::string& until) {
+  const fs::path folder = run / id;
+  if (!fs::exists(folder / "artifact.json")) {
+    throw Error(
+        fmt::format("{}: stage {} is missing; featflow run STUDY.toml --out {} --until {} makes it",
+                    run.string(), id, run.string(), until));
+  }
+  return folder;
+}
+
 int64_t clean_run(const fs::path& run) {
   load_run(run);  // refuses a folder that is no run
   const RunLock lock(run);

@@ -41,6 +41,11 @@ struct SavedStudy {
 /// What RUN was started with. Throws Error if the folder is no run.
 SavedStudy load_run(const std::filesystem::path& run);
 
+/// Folder of an artefact of a run, "stage/name". Throws Error that names the command which makes
+/// it, run until `until`, if it is not there.
+std::filesystem::path stage_folder(const std::filesystem::path& run, const std::string& id,
+                                   const std::string& until);
+
 /// Deletes RUN/.old (superseded artefacts); returns the bytes freed.
 int64_t clean_run(const std::filesystem::path& run);
 

@@ -13,7 +13,8 @@
 namespace featflow {
 
 /// The whole study as a graph of stages, in the order in which they run. Reads the outside files
-/// (to hash them), writes nothing. Throws Error if one is missing.
+/// (to hash them), writes nothing. Throws Error if one is missing. `run`, if there is one already,
+/// may hold explanations by a language model, which the report shows.
 ///
 ///   corpus/X → tokenizer/tokenizer → tokens/X → model/M → evaluation/M, extension/M, sweep/M
 ///   tokens/* → matching_text/matching_text
@@ -24,7 +25,7 @@ namespace featflow {
 ///   flow/flow, case_studies/case_studies, model/A, B → causal/A--B
 ///   flow/flow, activations/M, model/M → explanations/M → report/report
 ///   model/M, autoencoder/M → logit_weights/M → report/report
-StageGraph build_stages(const Study& study);
+StageGraph build_stages(const Study& study, const std::filesystem::path& run = {});
 
 // The parts of build_stages, in order.
 void add_text_stages(const Study& study, StageGraph& graph);
@@ -38,7 +39,7 @@ void add_flow_stage(const Study& study, StageGraph& graph);
 void add_case_study_stage(const Study& study, StageGraph& graph);
 void add_causal_stages(const Study& study, StageGraph& graph);
 void add_explanation_stages(const Study& study, StageGraph& graph);
-void add_report_stage(const Study& study, StageGraph& graph);
+void add_report_stage(const Study& study, const std::filesystem::path& run, StageGraph& graph);
 
 /// An autoencoder of the study: artefact autoencoder/NAME.
 struct AutoencoderVariant {

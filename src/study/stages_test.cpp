@@ -8,6 +8,7 @@
 
 #include "core/error.hpp"
 #include "storage/files.hpp"
+#include "study/language_model_run.hpp"
 #include "study/test_family.hpp"
 
 namespace featflow {
@@ -30,6 +31,29 @@ TEST(Stages, ComparedMergesAreModelsOfTheirOwn) {
   EXPECT_EQ(others[0].merge.density, 0.5);
   EXPECT_LT(others[0].merge.scale, 0);  // its default
   EXPECT_EQ(study.models.size(), 4);
+}
+
+// What a language model said of a run's features is part of what its report is made from.
+TEST(Stages, TheReportKnowsWhatALanguageModelSaid) {
+  const auto folder = std::filesystem::path(testing::TempDir()) / "language_model_said";
+  for (const char* corpus : {"english", "lua", "stories"}) {
+    create_folder(folder / corpus);
+    write_file_atomic(folder / corpus / "text.jsonl", "{\"text\": \"a\"}\n");
+  }
+  const Study study = parse_study(kFamily, "study.toml", folder);
+  const auto report = [&] {
+    const StageGraph graph = build_stages(study, folder / "run");
+    return graph.stages().back().external;
+  };
+  std::filesystem::remove_all(folder / "run");
+  EXPECT_TRUE(report().empty());
+  const auto said = language_model_explanations_file(folder / "run", study.family()[0].name);
+  create_folder(said.parent_path());
+  write_file_atomic(said, "{\"features\": []}");
+  const auto first = report();
+  EXPECT_EQ(first.size(), 1);
+  write_file_atomic(said, "{\"features\": [1]}");
+  EXPECT_NE(report(), first);
 }
 
 TEST(Stages, MergesToCompareAreNoPartOfTheFamily) {

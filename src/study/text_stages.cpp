@@ -148,7 +148,7 @@ void add_text_stages(const Study& study, StageGraph& graph) {
   add_matching_text_stage(study, graph);
 }
 
-StageGraph build_stages(const Study& study) {
+StageGraph build_stages(const Study& study, const std::filesystem::path& run) {
   StageGraph graph;
   add_text_stages(study, graph);
   add_model_stages(study, graph);
@@ -161,7 +161,7 @@ StageGraph build_stages(const Study& study) {
   add_case_study_stage(study, graph);
   add_causal_stages(study, graph);
   add_explanation_stages(study, graph);
-  add_report_stage(study, graph);
+  add_report_stage(study, run, graph);
   return graph;
 }
 
