@@ -7,6 +7,7 @@ find_package(tomlplusplus REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(CURL REQUIRED)
 pkg_check_modules(CPP_HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
+find_package(SQLite3 REQUIRED)
 find_library(FEATFLOW_ZSTD zstd REQUIRED)
 find_library(FEATFLOW_XXHASH xxhash REQUIRED)
 

@@ -7,8 +7,10 @@
 #include "autoencoder/saelens.hpp"
 #include "checkpoint/checkpoint.hpp"
 #include "cli/command.hpp"
+#include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
+#include "features/columns.hpp"
 #include "report/server.hpp"
 #include "study/run_folder.hpp"
 #include "study/stages.hpp"
@@ -18,6 +20,8 @@ namespace featflow {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int64_t kPlottedRows = 1000;  // more are not told apart
 
 struct ServeOptions {
   std::string run, host = "127.0.0.1";
@@ -38,6 +42,10 @@ class Annotator {
            load_saelens(stage_folder(run, "autoencoder/" + model.name, "autoencoder"))
                .autoencoder});
     }
+  }
+
+  bool knows(const std::string& model) const {
+    return std::ranges::any_of(models_, [&](const Encoder& e) { return e.name == model; });
   }
 
   std::vector<AnnotatedText> annotate(const std::string& text) const {
@@ -89,11 +97,54 @@ class Annotator {
   std::vector<Encoder> models_;
 };
 
+/// One feature's activations on the matching text, out of all of its model's.
+FeatureColumns column_of(const std::string& run, const FeatureName& name) {
+  const ActivationShards shards(stage_folder(run, "activations/" + name.model, "activations"));
+  if (name.feature >= shards.feature_count()) {
+    throw Error(fmt::format("{} has {} features, and none is numbered {}", name.model,
+                            shards.feature_count(), name.feature));
+  }
+  SparseRows kept;
+  kept.feature_count = 1;
+  const auto feature = static_cast<int32_t>(name.feature);
+  shards.for_each([&](const FeatureActivations& shard, int64_t) {
+    const SparseRows rows = keep_features(shard.rows, {&feature, 1});
+    const int64_t before = kept.active();
+    kept.features.insert(kept.features.end(), rows.features.begin(), rows.features.end());
+    kept.values.insert(kept.values.end(), rows.values.begin(), rows.values.end());
+    for (int64_t row = 0; row < rows.rows(); ++row) {
+      kept.row_offsets.push_back(before + rows.row_offsets[static_cast<size_t>(row) + 1]);
+    }
+  });
+  return transpose(kept);
+}
+
 void serve(const ServeOptions& options, const CommonOptions& common) {
   const fs::path page = stage_folder(options.run, "report/report", "report") / kReportFile;
+  const ResultsDatabase results(page.parent_path() / kResultsFile);
   const Annotator annotator(options.run);
-  ReportServer server({.page = page, .host = options.host, .port = options.port},
-                      [&](const std::string& text) { return annotator.annotate(text); });
+  const auto check_model = [&](const FeatureName& name) {
+    if (!annotator.knows(name.model)) {
+      throw Error(fmt::format("no model {} in this report", in_quotes(name.model)));
+    }
+  };
+  ReportQueries queries;
+  queries.annotate = [&](const std::string& text) { return annotator.annotate(text); };
+  queries.matches = [&](const FeatureName& feature) {
+    return results.partners(feature.model, feature.feature);
+  };
+  queries.paired = [&](const FeatureName& a, const FeatureName& b) {
+    check_model(a);
+    check_model(b);
+    const FeatureColumns columns_a = column_of(options.run, a),
+                         columns_b = column_of(options.run, b);
+    const auto side = [](const FeatureColumns& columns) {
+      const Column column = columns.column(0);
+      return PairedColumn{column, column.values.empty() ? 0 : std::ranges::max(column.values)};
+    };
+    return paired_activations(side(columns_a), side(columns_b), kPlottedRows);
+  };
+  ReportServer server({.page = page, .host = options.host, .port = options.port}, queries);
   const std::string url = fmt::format(
       "http://{}:{}/",
       options.host.find(':') == std::string::npos ? options.host : "[" + options.host + "]",

@@ -161,6 +161,19 @@ MatchCounts count_matches(const Matches& matches, double threshold,
           std::count(matched_b.begin(), matched_b.end(), 1)};
 }
 
+std::vector<uint8_t> thresholds_reached(const Matches& matches, bool of_a,
+                                        const std::vector<double>& thresholds,
+                                        const MeasurableLimits& limits) {
+  std::vector<uint8_t> reached((of_a ? matches.a : matches.b).feature_count(), 0);
+  if (thresholds.empty()) return reached;
+  for (const FeaturePair& pair : measurable_pairs(matches, thresholds.front(), limits)) {
+    const auto above = std::upper_bound(thresholds.begin(), thresholds.end(), pair.correlation);
+    uint8_t& own = reached[of_a ? pair.feature_a : pair.feature_b];
+    own = std::max(own, static_cast<uint8_t>(above - thresholds.begin()));
+  }
+  return reached;
+}
+
 void save_matches(const Matches& matches, const std::filesystem::path& folder,
                   const MeasurableLimits& limits) {
   create_folder(folder);

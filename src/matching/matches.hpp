@@ -48,6 +48,13 @@ MatchCounts count_matches(const Matches& matches, double threshold,
 std::vector<FeaturePair> measurable_pairs(const Matches& matches, double threshold,
                                           const MeasurableLimits& limits = {});
 
+/// Of each feature of A (or of B): how many of the ascending thresholds its best match reaches,
+/// both sides measurable; so that it "exists" at thresholds[k] if this is more than k. Throws Error
+/// for a threshold below the floor.
+std::vector<uint8_t> thresholds_reached(const Matches& matches, bool of_a,
+                                        const std::vector<double>& thresholds,
+                                        const MeasurableLimits& limits = {});
+
 /// τ = 0.30, 0.35 … 0.95: where counts are reported (definitions 11).
 std::vector<double> standard_thresholds();
 

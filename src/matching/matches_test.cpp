@@ -33,6 +33,24 @@ TEST(Matches, CountMeasurableFeaturesApartFromAll) {
   EXPECT_THROW(count_matches(example(), 0.25), Error);
 }
 
+TEST(Matches, ThresholdsReachedAreTheCountsFeatureByFeature) {
+  const Matches matches = example();
+  const std::vector<double> thresholds = {0.3, 0.5, 0.8, 0.95};
+  for (const MeasurableLimits& limits : {MeasurableLimits{}, MeasurableLimits{0, 0}}) {
+    const auto of_a = thresholds_reached(matches, true, thresholds, limits);
+    const auto of_b = thresholds_reached(matches, false, thresholds, limits);
+    ASSERT_EQ(std::ssize(of_a), matches.a.feature_count());
+    ASSERT_EQ(std::ssize(of_b), matches.b.feature_count());
+    for (size_t k = 0; k < thresholds.size(); ++k) {
+      const MatchCounts counts = count_matches(matches, thresholds[k], limits);
+      const auto beyond = [&](uint8_t reached) { return reached > k; };
+      EXPECT_EQ(std::ranges::count_if(of_a, beyond), counts.features_a) << thresholds[k];
+      EXPECT_EQ(std::ranges::count_if(of_b, beyond), counts.features_b) << thresholds[k];
+    }
+  }
+  EXPECT_THROW(thresholds_reached(matches, true, {0.1, 0.5}), Error);
+}
+
 TEST(Matches, SurviveSavingAndLoading) {
   const TemporaryFolder folder;
   const Matches matches = example();

@@ -229,17 +229,27 @@ std::vector<std::vector<std::pair<int32_t, float>>> best_partners(const Matches&
   return partners;
 }
 
-ExampleCounts affordable_examples(const ExampleBudget& budget, int64_t feature_count) {
+ExampleCounts affordable_examples(const ExampleBudget& budget, int64_t feature_count,
+                                  int64_t others) {
   // Measured: a token of context costs about 1.9 bytes of the file (id and level, compressed, in
-  // base64), and a feature's other figures, what is said of it among them, about 350.
+  // base64), a point of a plot as many, and a feature's other figures, what is said of it among
+  // them, about 350.
   const double per_example = 8 + 1.9 * static_cast<double>(budget.before + budget.after + 1);
   const double per_feature = 0.9 * static_cast<double>(budget.bytes) /
                              static_cast<double>(std::max<int64_t>(1, feature_count));
   const auto affordable = static_cast<int64_t>((per_feature - 350) / per_example);
   const int64_t least = std::min(budget.minimum, budget.examples);
   const int64_t intervals = affordable >= least + budget.intervals ? budget.intervals : 0;
-  return {.top = std::clamp(affordable - intervals, least, budget.examples),
-          .intervals = intervals};
+  const int64_t top = std::clamp(affordable - intervals, least, budget.examples);
+  constexpr double kHeadOfPlot = 12, kPointsWorthAPlot = 16;
+  const double left = per_feature - 350 - static_cast<double>(top + intervals) * per_example;
+  const double points =
+      (left / static_cast<double>(std::max<int64_t>(1, others)) - kHeadOfPlot) / 1.9;
+  return {.top = top,
+          .intervals = intervals,
+          .paired = points < kPointsWorthAPlot
+                        ? 0
+                        : std::min(budget.paired, static_cast<int64_t>(points))};
 }
 
 /// Best partner in each other model: [[model, [feature | −1], [its correlation | 0]]].
@@ -308,7 +318,10 @@ Json add_features(Payload& payload, const FeatureContext& context) {
   }
   Json edges = Json::array();
   for (const EdgeClasses& edge : context.edges) {
-    edges.push_back({{"parent", edge.parent}, {"child", edge.child}, {"classes", edge.classes}});
+    edges.push_back({{"parent", edge.parent},
+                     {"child", edge.child},
+                     {"classes", edge.classes},
+                     {"reached", edge.reached}});
   }
   Json paths = Json::array();
   for (const auto& [path, on] : context.paths) paths.push_back({path, on});

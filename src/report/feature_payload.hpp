@@ -20,6 +20,8 @@ namespace featflow {
 struct EdgeClasses {
   std::string parent, child;
   std::string classes;  ///< [m]
+  /// [m] 'a' + how many of the edge's thresholds the best match reaches; empty: not known.
+  std::string reached;
 };
 
 /// What a model's features are shown with, besides their activations.
@@ -44,13 +46,15 @@ struct FeatureContext {
 std::vector<std::vector<std::pair<int32_t, float>>> best_partners(const Matches& matches, bool of_a,
                                                                   int64_t count);
 
-/// How many examples of a feature are shown.
+/// How many examples of a feature are shown, and points of each of its scatter plots.
 struct ExampleCounts {
-  int64_t top = 0, intervals = 0;
+  int64_t top = 0, intervals = 0, paired = 0;
 };
 /// An estimate of how many fit into the budget, of all models' features: examples by interval only
-/// if that leaves the least number of top ones.
-ExampleCounts affordable_examples(const ExampleBudget& budget, int64_t feature_count);
+/// if that leaves the least number of top ones, plots only if none of these are left out. A feature
+/// is plotted with one of each of `others` models.
+ExampleCounts affordable_examples(const ExampleBudget& budget, int64_t feature_count,
+                                  int64_t others);
 
 /// Adds a model's chunks to the payload and gives their numbers: {index, features [chunk]}.
 nlohmann::ordered_json add_features(Payload& payload, const FeatureContext& context);

@@ -205,6 +205,28 @@ TEST(ReportFeatures, ClassesOnEdgesAreThoseOfTheFlow) {
   }
 }
 
+TEST(ReportFeatures, AtEachThresholdAsManyFeaturesMatchAsTheFlowCounts) {
+  for (const EdgeFlow& edge : study().flow().family) {
+    std::vector<ThresholdCounts> counts = edge.thresholds;
+    std::ranges::sort(counts, {}, &ThresholdCounts::threshold);
+    for (const bool parent : {true, false}) {
+      const Json index = index_of(parent ? edge.parent : edge.child);
+      for (const Json& own : index.at("edges")) {
+        if (own.at("parent") != edge.parent || own.at("child") != edge.child) continue;
+        const auto reached = own.at("reached").get<std::string>();
+        ASSERT_EQ(std::ssize(reached), kFeatures);
+        for (size_t k = 0; k < counts.size(); ++k) {
+          EXPECT_EQ(
+              std::ranges::count_if(
+                  reached, [&](char letter) { return static_cast<size_t>(letter - 'a') > k; }),
+              parent ? counts[k].parents : counts[k].children)
+              << edge.parent << " → " << edge.child << " at " << counts[k].threshold;
+        }
+      }
+    }
+  }
+}
+
 TEST(ReportFeatures, TheBestPartnersOfTheIndexAreThoseOfThePages) {
   const Json index = index_of("Lua");
   ASSERT_EQ(index.at("best").size(), 3U);

@@ -311,6 +311,34 @@ std::string FlowPayload::origins_of(const std::string& model, int64_t feature_co
   return origins;
 }
 
+std::vector<double> FlowPayload::thresholds_of(const std::string& parent,
+                                               const std::string& child) const {
+  std::vector<double> thresholds;
+  for (const Json& edge : flow_->at("family")) {
+    if (edge.at("parent") != parent || edge.at("child") != child) continue;
+    for (const Json& counts : edge.at("thresholds")) thresholds.push_back(counts.at("threshold"));
+  }
+  std::sort(thresholds.begin(), thresholds.end());
+  return thresholds;
+}
+
+std::map<int64_t, std::string> FlowPayload::verdicts_of(const std::string& parent,
+                                                        const std::string& child,
+                                                        bool of_parent) const {
+  std::map<int64_t, std::string> verdicts;
+  for (const Json& edge : flow_->at("family")) {
+    if (edge.at("parent") != parent || edge.at("child") != child) continue;
+    const Json& verdict = edge.at("verdict");
+    if (verdict.is_null()) continue;
+    const Json& lists = verdict.at(of_parent ? "parent_features" : "child_features");
+    for (const char* name :
+         {"persists", of_parent ? "disappeared" : "emerged", "seed_dependent", "unresolved"}) {
+      for (const Json& feature : lists.at(name)) verdicts[feature.get<int64_t>()] = name;
+    }
+  }
+  return verdicts;
+}
+
 std::vector<EdgeClasses> FlowPayload::classes_of(const std::string& model,
                                                  int64_t feature_count) const {
   std::vector<EdgeClasses> edges;
@@ -318,7 +346,7 @@ std::vector<EdgeClasses> FlowPayload::classes_of(const std::string& model,
     const bool is_parent = edge.at("parent") == model;
     if (!is_parent && edge.at("child") != model) continue;
     EdgeClasses classes{edge.at("parent"), edge.at("child"),
-                        std::string(static_cast<size_t>(feature_count), 'u')};
+                        std::string(static_cast<size_t>(feature_count), 'u'), ""};
     const Json& lists = edge.at(is_parent ? "parent_features" : "child_features");
     const auto mark = [&](const char* list, char letter) {
       for (const Json& entry : lists.at(list)) {

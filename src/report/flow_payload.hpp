@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -41,9 +42,17 @@ class FlowPayload {
   nlohmann::ordered_json summary(const std::vector<ReportNull>& nulls,
                                  const std::vector<ReportControl>& controls = {}) const;
 
+  /// What the family's edge was counted at, ascending; empty: there is no such edge.
+  std::vector<double> thresholds_of(const std::string& parent, const std::string& child) const;
+
   /// The classes of a model's features on each edge it is an end of, on all rows. Throws Error
   /// naming the file if a list has a feature that the model does not have.
   std::vector<EdgeClasses> classes_of(const std::string& model, int64_t feature_count) const;
+
+  /// The verdict (definitions 15) on each measurable feature of one end of the family's edge, by
+  /// feature: persists, disappeared or emerged, seed_dependent, unresolved. Empty: not asked for.
+  std::map<int64_t, std::string> verdicts_of(const std::string& parent, const std::string& child,
+                                             bool of_parent) const;
 
   /// For each path of the summary that the model is on: (its index there, "0110…" [m], 1 for a
   /// feature that lies on a chain of it). Throws Error naming the file for a link to a feature that

@@ -29,18 +29,19 @@ inline constexpr int64_t kFeaturesPerChunk = 256;
 ///   models [{name, parents, kind, method, corpora {name: share}, parameters, tokens_trained,
 ///     evaluation {corpus: {loss, accuracy, …}} | null, autoencoder (eval.json) | null,
 ///     training {tokens, loss, averaged, validation {corpus: {tokens, loss, accuracy}}} | null,
-///     feature_count, index (chunk) | null, features [chunk], explanations and texts (chunk)
-///     (explanation_payload.hpp) | null}],
+///     feature_count, index (chunk) | null, features [chunk], paired [chunk], explanations and
+///     texts (chunk) (explanation_payload.hpp) | null}],
 ///   sweeps [sweep.json, + name, branches], comparisons and causal (overview.hpp),
 ///   samples [{corpus | -1, document, chunk}] of text with all that is active on it,
 ///   flow (flow_payload.hpp) | null,
 ///   lambda_table, cases
 /// vocabulary: [token text] by id
 /// index of a model: density, max, documents [by feature], measurable "0110…",
-///   tokens [[id, …]], edges [{parent, child, classes "pdu…"}] with p persisting, d disappearing,
-///   e emerging, u unmeasurable, x silent; best [[model, [feature | -1], [correlation]]],
-///   paths [[index in flow.paths, "0110…" on a chain of it]], origins (of a merged model,
-///   flow_payload.hpp)
+///   tokens [[id, …]], edges [{parent, child, classes "pdu…", reached "aco…"}] with p persisting,
+///   d disappearing, e emerging, u unmeasurable, x silent at the flow's threshold, and as many
+///   letters beyond a as thresholds of the edge that the feature's best match reaches ("": not
+///   known); best [[model, [feature | -1], [correlation]]], paths [[index in flow.paths, "0110…" on
+///   a chain of it]], origins (of a merged model, flow_payload.hpp)
 /// sample of text: tokens [id], models [[model, [[feature, level, …] by token | null]]]
 /// 256 features of a model, each {active, mean, histogram [counts of equal bins of (0, max]],
 ///   corpora [[corpus, active tokens, density, share of activation]],
@@ -51,6 +52,9 @@ inline constexpr int64_t kFeaturesPerChunk = 256;
 ///   intervals [[interval, an example as above]], 0 the strongest, if there is room,
 ///   coactive [[feature, tokens of both, of those of either]],
 ///   logits [[id promoted], [id suppressed]] | null, if they are known}
+/// their plots, if there is room (the list of chunks is empty where there is none): of each
+///   [[model, its best match there, tokens on which either is active, letters of some of these
+///   (paired_activations.hpp)]]
 class Payload {
  public:
   /// Reserves the next number, so that chunk 0 may name chunks that are made after it.

@@ -14,11 +14,13 @@
 #include "autoencoder/feature_activations.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
+#include "core/parallel.hpp"
 #include "matching/matches.hpp"
 #include "report/explanation_payload.hpp"
 #include "report/feature_payload.hpp"
 #include "report/flow_payload.hpp"
 #include "report/overview.hpp"
+#include "report/paired_activations.hpp"
 #include "report/payload.hpp"
 #include "report/report_template.hpp"
 #include "report/report_text.hpp"
@@ -56,6 +58,7 @@ Json model_summary(const ReportModel& model) {
                   {"feature_count", 0},
                   {"index", nullptr},
                   {"features", Json::array()},
+                  {"paired", Json::array()},
                   {"explanations", nullptr},
                   {"texts", nullptr}};
   if (!model.evaluation.empty()) {
@@ -100,6 +103,17 @@ class ReportBuilder {
       matched_.push_back({matches.a.model, matches.b.model});
       partners_[a].emplace_back(b, best_partners(matches, true, inputs_.budget.matches));
       partners_[b].emplace_back(a, best_partners(matches, false, inputs_.budget.matches));
+      if (!flow_) continue;
+      const std::vector<double> thresholds = flow_->thresholds_of(matches.a.model, matches.b.model);
+      if (thresholds.empty()) continue;
+      const auto reached = [&](bool of_a) {
+        std::string letters;
+        for (const uint8_t k : thresholds_reached(matches, of_a, thresholds, flow_->limits())) {
+          letters += static_cast<char>('a' + k);
+        }
+        return letters;
+      };
+      reached_[{matches.a.model, matches.b.model}] = {reached(true), reached(false)};
     }
     for (auto& [model, others] : partners_) {
       std::sort(others.begin(), others.end(),
@@ -113,12 +127,13 @@ class ReportBuilder {
     }
     const ReportText text = ReportText::load(inputs_.tokens, inputs_.tokenizer);
     vocabulary_chunk_ = payload_.add(Json(text.vocabulary));
-    examples_ = affordable_examples(inputs_.budget, feature_count());
+    examples_ = affordable_examples(inputs_.budget, feature_count(), others());
     for (size_t i = 0; i < inputs_.models.size(); ++i) {
       if (inputs_.models[i].activations.empty()) continue;
       throw_if_interrupted();
       add_model_features(static_cast<int>(i), text);
     }
+    if (examples_.paired > 0) add_paired_activations();
     for (size_t s = 0; s < samples_.size(); ++s) {
       const TextSample& sample = samples_[s];
       const std::span<const int32_t> tokens = tokens_in(text.shard, sample.window);
@@ -167,12 +182,68 @@ class ReportBuilder {
     return total;
   }
 
+  /// Models that a feature has a partner in, at most.
+  int64_t others() const {
+    int64_t most = 0;
+    for (const auto& [model, others] : partners_) most = std::max(most, std::ssize(others));
+    return most;
+  }
+
+  FeatureColumns columns(int i) const {
+    return transpose(
+        load_feature_activations(inputs_.models[static_cast<size_t>(i)].activations).rows);
+  }
+
+  /// Every feature beside its best partner in each other model.
+  void add_paired_activations() {
+    std::map<int, std::vector<Json>> plots;  // by model, [feature]
+    const auto plot = [&](int model, const FeatureColumns& own, int other,
+                          const FeatureColumns& theirs) {
+      for (const auto& [partner_model, partners] : partners_.at(model)) {
+        if (partner_model != other) continue;
+        std::vector<Json>& rows = plots[model];
+        rows.resize(partners.size(), Json::array());
+        parallel_for(std::ssize(partners), 64, [&](int64_t begin, int64_t end, int) {
+          for (auto j = static_cast<size_t>(begin); j < static_cast<size_t>(end); ++j) {
+            if (partners[j].empty()) continue;
+            const int32_t k = partners[j].front().first;
+            const PairedColumn a{own.column(static_cast<int64_t>(j)), maximum_.at(model)[j]};
+            const PairedColumn b{theirs.column(k), maximum_.at(other)[static_cast<size_t>(k)]};
+            const PairedActivations paired = paired_activations(a, b, examples_.paired);
+            rows[j].push_back(
+                {other, k, paired.rows, paired_letters(paired, a.maximum, b.maximum)});
+          }
+        });
+      }
+    };
+    for (const auto& [a, others] : partners_) {
+      if (!maximum_.contains(a)) continue;
+      const FeatureColumns columns_a = columns(a);
+      for (const auto& [b, partners] : others) {
+        if (b < a || !maximum_.contains(b)) continue;
+        throw_if_interrupted();
+        const FeatureColumns columns_b = columns(b);
+        plot(a, columns_a, b, columns_b);
+        plot(b, columns_b, a, columns_a);
+      }
+    }
+    for (auto& [model, rows] : plots) {
+      Json& chunks = models_[static_cast<size_t>(model)]["paired"];
+      for (size_t first = 0; first < rows.size(); first += kFeaturesPerChunk) {
+        const size_t end = std::min(rows.size(), first + kFeaturesPerChunk);
+        chunks.push_back(payload_.add(std::vector<Json>(rows.begin() + static_cast<int64_t>(first),
+                                                        rows.begin() + static_cast<int64_t>(end))));
+      }
+    }
+  }
+
   void add_model_features(int i, const ReportText& text) {
     const ReportModel& model = inputs_.models[static_cast<size_t>(i)];
     const FeatureActivations activations = load_feature_activations(model.activations);
     text.check(activations, model.activations);
     const FeatureStatistics statistics = feature_statistics(activations);
     const int64_t feature_count = activations.rows.feature_count;
+    maximum_[i] = statistics.maximum;
     if (corpora_.empty()) corpora_ = activations.corpus_names;
     if (corpora_ != activations.corpus_names) {
       throw Error(
@@ -195,7 +266,7 @@ class ReportBuilder {
         .examples = examples_.top,
         .intervals = examples_.intervals};
     if (const auto found = partners_.find(i); found != partners_.end()) {
-      context.matches = std::move(found->second);
+      context.matches = found->second;
       for (const auto& [other, partners] : context.matches) {
         if (std::ssize(partners) != feature_count) {
           throw Error(fmt::format("{}: {} features, but {} in the matches with {}",
@@ -206,6 +277,11 @@ class ReportBuilder {
     }
     if (flow_) {
       context.edges = flow_->classes_of(model.name, feature_count);
+      for (EdgeClasses& edge : context.edges) {
+        const auto found = reached_.find({edge.parent, edge.child});
+        if (found == reached_.end()) continue;
+        edge.reached = edge.parent == model.name ? found->second.first : found->second.second;
+      }
       context.paths = flow_->paths_of(model.name, feature_count);
       context.origins = flow_->origins_of(model.name, feature_count);
     }
@@ -288,15 +364,22 @@ class ReportBuilder {
   std::vector<std::pair<std::string, std::string>> matched_;
   /// Per model: (other model, best partners there of each feature).
   std::map<int, decltype(FeatureContext::matches)> partners_;
+  std::map<int, std::vector<float>> maximum_;  // [feature] by model
+  /// EdgeClasses::reached of the parent's features and the child's, by (parent, child).
+  std::map<std::pair<std::string, std::string>, std::pair<std::string, std::string>> reached_;
   std::vector<TextSample> samples_;
   std::vector<Json> active_;  // by sample: [[model, active features by token]]
   Json sample_list_ = Json::array();
 };
 
-/// Leaves out of a report what fits least: examples first, then those by interval, then half of
-/// what else is shown of a feature. `room` is the share of its size that it may have. False:
-/// nothing is left to leave out.
+/// Leaves out of a report what fits least: plots first, then examples, then those by interval, then
+/// half of what else is shown of a feature. `room` is the share of its size that it may have.
+/// False: nothing is left to leave out.
 bool leave_out(ExampleBudget& budget, double room) {
+  if (budget.paired > 0) {
+    budget.paired = 0;
+    return true;
+  }
   const int64_t least = std::min(budget.minimum, budget.examples);
   if (budget.examples > least || budget.intervals > 0) {
     const int64_t shown = budget.examples + budget.intervals;

@@ -69,6 +69,7 @@ struct ExampleBudget {
   int64_t tokens = 5;          ///< Top tokens by activation per feature.
   int64_t matches = 3;         ///< Best matches per feature and other model.
   int64_t coactive = 4;        ///< Features that are active along with a feature.
+  int64_t paired = 48;         ///< If there is room: tokens of a feature's scatter with its match.
   int64_t logits = 6;          ///< Tokens that a feature promotes, and as many that it suppresses.
   int64_t samples = 3;         ///< Stretches of text per corpus with all active features,
   int64_t sample_tokens = 64;  ///< of so many tokens.

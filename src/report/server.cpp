@@ -47,6 +47,22 @@ void refuse(httplib::Response& response, int status, const std::string& why) {
   answer(response, status, {{"error", why}});
 }
 
+/// The page with leave to ask this server, and the mark by which it knows that it may. A report
+/// from a file may load nothing.
+std::string served(std::string page) {
+  constexpr std::string_view kNothing = "default-src 'none';", kHead = "<head>";
+  const size_t policy = page.find(kNothing), head = page.find(kHead);
+  if (policy == std::string::npos || head == std::string::npos) return page;
+  page.insert(policy + kNothing.size(), " connect-src 'self';");
+  page.insert(head + kHead.size(), "\n<meta name=\"featflow-served\" content=\"1\">");
+  return page;
+}
+
+/// The name in groups i and i + 1 of the path's match.
+FeatureName feature_name(const httplib::Request& request, size_t i) {
+  return {request.matches[i], std::stoll(request.matches[i + 1])};
+}
+
 /// "localhost:8080", "[::1]:8080" → without the port and the brackets.
 std::string host_name(const std::string& host) {
   if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
@@ -61,6 +77,24 @@ bool is_address(const std::string& host) {
                                                    only("0123456789abcdefABCDEF:.")));
 }
 
+/// The float's shortest decimals.
+double shortest(float value) { return std::strtod(fmt::format("{}", value).c_str(), nullptr); }
+
+Json to_json(const PairedActivations& paired) {
+  Json points = Json::array();
+  for (const auto& [a, b] : paired.points) points.push_back({shortest(a), shortest(b)});
+  return {{"rows", paired.rows}, {"points", std::move(points)}};
+}
+
+Json to_json(const std::vector<Partner>& partners) {
+  Json matches = Json::array();
+  for (const Partner& partner : partners) {
+    matches.push_back(
+        {{"model", partner.model}, {"feature", partner.feature}, {"r", partner.correlation}});
+  }
+  return {{"matches", std::move(matches)}};
+}
+
 Json to_json(const std::vector<AnnotatedText>& annotated) {
   Json models = Json::array();
   for (const AnnotatedText& text : annotated) {
@@ -68,8 +102,7 @@ Json to_json(const std::vector<AnnotatedText>& annotated) {
     for (const AnnotatedToken& token : text.tokens) {
       Json features = Json::array();
       for (const auto& [feature, value] : token.features) {
-        // The float's shortest decimals.
-        features.push_back({feature, std::strtod(fmt::format("{}", value).c_str(), nullptr)});
+        features.push_back({feature, shortest(value)});
       }
       tokens.push_back({{"text", token.text}, {"features", std::move(features)}});
     }
@@ -82,12 +115,12 @@ Json to_json(const std::vector<AnnotatedText>& annotated) {
 
 struct ReportServer::Impl {
   struct Task {
-    std::string text;
-    std::promise<std::vector<AnnotatedText>> result;
+    std::function<Json()> answer;
+    std::promise<Json> result;
   };
 
   ServerConfig config;
-  Annotate annotate;
+  ReportQueries queries;
   httplib::Server server;
   std::mutex mutex;
   std::condition_variable wanted;
@@ -107,9 +140,16 @@ struct ReportServer::Impl {
     if (!json.is_object() || !json.contains("text") || !json["text"].is_string()) {
       return refuse(response, 400, "expected {\"text\": \"…\"}");
     }
+    answer_with(response, [this, text = json["text"].get<std::string>()] {
+      return to_json(queries.annotate(text));
+    });
+  }
+
+  /// Has the thread of run() find the answer.
+  void answer_with(httplib::Response& response, std::function<Json()> find) {
     const auto task = std::make_shared<Task>();
-    task->text = json["text"].get<std::string>();
-    std::future<std::vector<AnnotatedText>> result = task->result.get_future();
+    task->answer = std::move(find);
+    std::future<Json> result = task->result.get_future();
     {
       const std::lock_guard lock(mutex);
       if (closing) return refuse(response, 503, "the server ends");
@@ -117,7 +157,7 @@ struct ReportServer::Impl {
     }
     wanted.notify_one();
     try {
-      send(response, compact_json(to_json(result.get())), kJson);
+      send(response, compact_json(result.get()), kJson);
     } catch (const Error& error) {
       refuse(response, 400, error.what());
     }
@@ -144,8 +184,21 @@ struct ReportServer::Impl {
           return httplib::Server::HandlerResponse::Handled;
         });
     server.Get("/", [this](const httplib::Request&, httplib::Response& response) {
-      send(response, read_file(config.page), "text/html; charset=utf-8");
+      send(response, served(read_file(config.page)), "text/html; charset=utf-8");
     });
+    server.Get("/api/matches/([^/]+)/(\\d{1,9})",
+               [this](const httplib::Request& request, httplib::Response& response) {
+                 answer_with(response, [this, feature = feature_name(request, 1)] {
+                   return to_json(queries.matches(feature));
+                 });
+               });
+    server.Get("/api/paired/([^/]+)/(\\d{1,9})/([^/]+)/(\\d{1,9})",
+               [this](const httplib::Request& request, httplib::Response& response) {
+                 answer_with(response,
+                             [this, a = feature_name(request, 1), b = feature_name(request, 3)] {
+                               return to_json(queries.paired(a, b));
+                             });
+               });
     server.Post("/api/annotate",
                 [this](const httplib::Request& request, httplib::Response& response) {
                   annotate_request(request, response);
@@ -173,7 +226,7 @@ struct ReportServer::Impl {
       tasks.pop_front();
       lock.unlock();
       try {
-        task->result.set_value(annotate(task->text));
+        task->result.set_value(task->answer());
       } catch (...) {
         task->result.set_exception(std::current_exception());
       }
@@ -182,10 +235,10 @@ struct ReportServer::Impl {
   }
 };
 
-ReportServer::ReportServer(ServerConfig config, Annotate annotate)
+ReportServer::ReportServer(ServerConfig config, ReportQueries queries)
     : impl_(std::make_unique<Impl>()) {
   impl_->config = std::move(config);
-  impl_->annotate = std::move(annotate);
+  impl_->queries = std::move(queries);
   impl_->set_up();
   ServerConfig& own = impl_->config;
   const bool bound = own.port == 0 ? (own.port = impl_->server.bind_to_any_port(own.host)) > 0

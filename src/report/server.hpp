@@ -8,6 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "report/paired_activations.hpp"
+#include "report/results_database.hpp"
+
 namespace featflow {
 
 /// The features that are active on each token of a text, by one model.
@@ -19,8 +22,20 @@ struct AnnotatedText {
   std::string model;
   std::vector<AnnotatedToken> tokens;
 };
-/// What a text activates, model by model.
-using Annotate = std::function<std::vector<AnnotatedText>(const std::string& text)>;
+
+struct FeatureName {
+  std::string model;
+  int64_t feature = 0;
+};
+
+/// What a page asks of its server. Each is called from the thread of ReportServer::run, one at a
+/// time; an Error of it is the answer (400).
+struct ReportQueries {
+  /// What a text activates, model by model.
+  std::function<std::vector<AnnotatedText>(const std::string& text)> annotate;
+  std::function<std::vector<Partner>(const FeatureName& feature)> matches;
+  std::function<PairedActivations(const FeatureName& a, const FeatureName& b)> paired;
+};
 
 struct ServerConfig {
   std::filesystem::path page;  ///< The report, served at /.
@@ -32,9 +47,12 @@ struct ServerConfig {
 inline constexpr int64_t kLargestRequest = 64 * 1024;
 
 /// A server of one report:
-///   GET /               the page
+///   GET /               the page, marked so that it asks for what follows
 ///   POST /api/annotate  application/json {"text": "…"} →
 ///     {"models": [{"model", "tokens": [{"text", "features": [[feature, value], …]}]}]}
+///   GET /api/matches/MODEL/FEATURE → {"matches": [{"model", "feature", "r"}]}, the best first
+///   GET /api/paired/MODEL/FEATURE/MODEL/FEATURE → {"rows", "points": [[a, b], …]}
+///     (paired_activations.hpp)
 /// An error is {"error": "…"} with status 400 (no such JSON), 403, 404, 413 (beyond
 /// kLargestRequest), 415 (another type, which a foreign page could post) or 500. A request whose
 /// Host is neither the configured one, localhost nor an address is refused with 403, so that no
@@ -42,12 +60,11 @@ inline constexpr int64_t kLargestRequest = 64 * 1024;
 class ReportServer {
  public:
   /// Binds. Throws Error if the port is taken or the host is not of this machine.
-  ReportServer(ServerConfig config, Annotate annotate);
+  ReportServer(ServerConfig config, ReportQueries queries);
   ~ReportServer();
 
   int port() const;
-  /// Serves until `stopped`, which is asked several times a second. `annotate` is called from this
-  /// thread, one text at a time; an Error of it is the answer's (400).
+  /// Serves until `stopped`, which is asked several times a second.
   void run(const std::function<bool()>& stopped);
 
  private:

@@ -27,8 +27,17 @@ class Running {
  public:
   Running() {
     write_file_atomic(folder_ / "report.html", "<title>größe</title>");
+    ReportQueries queries;
+    queries.annotate = [this](const std::string& text) { return annotate(text); };
+    queries.matches = [](const FeatureName& name) {
+      if (name.model == "nobody") throw Error("no such model");
+      return std::vector<Partner>{{name.model + "'s child", name.feature + 1, 0.75}};
+    };
+    queries.paired = [](const FeatureName& a, const FeatureName& b) {
+      return PairedActivations{a.feature * b.feature, {{0.1f, 0}, {2, 3}}};
+    };
     server_.emplace(ServerConfig{.page = folder_ / "report.html", .host = "127.0.0.1", .port = 0},
-                    [this](const std::string& text) { return annotate(text); });
+                    queries);
     thread_ = std::thread([this] {
       annotating_ = std::this_thread::get_id();
       server_->run([this] { return stopped_.load(); });
@@ -86,6 +95,40 @@ TEST(ReportServer, ServesTheReport) {
   EXPECT_EQ(result->get_header_value("X-Content-Type-Options"), "nosniff");
   expect_refused(running().client().Get("/etc/passwd"), 404, "nothing at /etc/passwd");
   expect_refused(running().client().Get("/api/annotate"), 404, "nothing at");
+}
+
+TEST(ReportServer, GivesAReportLeaveToAskIt) {
+  TemporaryFolder folder;
+  write_file_atomic(folder / "report.html",
+                    "<html><head><meta http-equiv=\"Content-Security-Policy\" "
+                    "content=\"default-src 'none'; script-src 'sha256-x'\"></head></html>");
+  ReportServer server({.page = folder / "report.html", .host = "127.0.0.1", .port = 0}, {});
+  std::atomic<bool> stopped = false;
+  std::thread thread([&] { server.run([&] { return stopped.load(); }); });
+  const auto result = httplib::Client("127.0.0.1", server.port()).Get("/");
+  stopped = true;
+  thread.join();
+  ASSERT_TRUE(result) << httplib::to_string(result.error());
+  EXPECT_THAT(result->body, HasSubstr("default-src 'none'; connect-src 'self'; script-src"));
+  EXPECT_THAT(result->body, HasSubstr("<meta name=\"featflow-served\""));
+}
+
+TEST(ReportServer, AnswersForFeatures) {
+  httplib::Client client = running().client();
+  const auto matches = client.Get("/api/matches/TIES%20%C3%BC/17");
+  ASSERT_TRUE(matches) << httplib::to_string(matches.error());
+  EXPECT_EQ(json::parse(matches->body),
+            json::parse(R"({"matches": [{"model": "TIES ü's child", "feature": 18, "r": 0.75}]})"));
+  const auto paired = client.Get("/api/paired/Base/6/Lua/7");
+  ASSERT_TRUE(paired) << httplib::to_string(paired.error());
+  EXPECT_EQ(json::parse(paired->body),
+            json::parse(R"({"rows": 42, "points": [[0.1, 0], [2, 3]]})"));
+  expect_refused(client.Get("/api/matches/nobody/1"), 400, "no such model");
+  for (const char* path :
+       {"/api/matches/Base", "/api/matches/Base/x", "/api/matches/Base/-1", "/api/matches/Base/1/2",
+        "/api/paired/Base/1/Lua", "/api/matches/Base/12345678901234567890"}) {
+    expect_refused(client.Get(path), 404, "nothing at");
+  }
 }
 
 TEST(ReportServer, AnnotatesATextModelByModel) {

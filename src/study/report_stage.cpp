@@ -5,6 +5,7 @@
 
 #include "core/hash.hpp"
 #include "report/report.hpp"
+#include "report/results_database.hpp"
 #include "storage/files.hpp"
 #include "study/canonical.hpp"
 #include "study/language_model_run.hpp"
@@ -89,6 +90,7 @@ void add_report_stage(const Study& study, const std::filesystem::path& run, Stag
   Stage stage;
   stage.kind = "report";
   stage.name = "report";
+  stage.version = 2;
   stage.inputs = {"flow/flow", "matching_text/matching_text", "tokenizer/tokenizer"};
   json models = json::array(), controls = json::array();
   std::map<std::string, std::filesystem::path> language_model;  // what it said of a model
@@ -186,6 +188,7 @@ void add_report_stage(const Study& study, const std::filesystem::path& run, Stag
       write_file_atomic(report.lambda_table, lambda_rows(study, run_folder).dump(2) + "\n");
     }
     write_report(report, context.folder / kReportFile);
+    write_results_database(report, context.folder / kResultsFile);
   };
   graph.add(std::move(stage));
 }

@@ -1,4 +1,4 @@
-// Headless Chromium for the tests of this folder: pages from files, offline.
+// Headless Chromium for the tests of this folder: pages from files, offline, or from a server of this machine.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -10,11 +10,14 @@ const screenshots = process.env.SCREENSHOTS && resolve(process.env.SCREENSHOTS);
 if (screenshots) mkdirSync(screenshots, { recursive: true });
 
 /**
- * open(width, height, options of the context, hash) → {page, faults} of a file, to be called once in a
- * test file. A test fails on any console error, request, exception or dialog: it expects no faults.
+ * open(width, height, options of the context, hash) → {page, faults} of a file or an address, to be called
+ * once in a test file. A test fails on any console error, exception, dialog, or request (but to the server
+ * of that address): it expects no faults.
  */
-export function pageOpener(path) {
-  const file = pathToFileURL(resolve(path)).href;
+export function pageOpener(where) {
+  const served = /^http:/.test(where);
+  const file = served ? where : pathToFileURL(resolve(where)).href;
+  const expected = (url) => (served ? url.startsWith(file) : url.split('#')[0] === file);
   let browser;
   before(async () => {
     browser = await chromium.launch({
@@ -26,13 +29,13 @@ export function pageOpener(path) {
   after(() => browser?.close());
 
   return async (width, height = 900, options = {}, hash = '') => {
-    const context = await browser.newContext({ viewport: { width, height }, offline: true, ...options });
+    const context = await browser.newContext({ viewport: { width, height }, offline: !served, ...options });
     const page = await context.newPage();
     page.setDefaultTimeout(120_000);  // a busy machine is slow, and that is no fault of the page
     const faults = [];
     page.on('console', (m) => ['error', 'warning'].includes(m.type()) && faults.push(`console: ${m.text()}`));
     page.on('pageerror', (e) => faults.push(`exception: ${e.message}`));
-    page.on('request', (r) => r.url().split('#')[0] !== file && faults.push(`request: ${r.url().slice(0, 100)}`));
+    page.on('request', (r) => !expected(r.url()) && faults.push(`request: ${r.url().slice(0, 100)}`));
     page.on('dialog', (d) => { faults.push(`dialog: ${d.message()}`); d.dismiss(); });
     await page.goto(file + hash);
     await page.waitForSelector('main h1');

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The report of a tiny study and its pairs to rate, in headless Chromium: report.test.mjs, pairs.test.mjs.
+# The report of a tiny study and its pairs to rate, in headless Chromium: report.test.mjs, pairs.test.mjs, and
+# served by featflow serve: served.test.mjs.
 source "$SOURCE/tests/end_to_end/library.sh"
 chromium=${CHROMIUM:-$(command -v chromium)} || fail "chromium not found: run scripts/setup --tests"
 
@@ -15,6 +16,16 @@ fi
 # make_corpora.awk plants this in the text.
 REPORT=$work/run/report/report/report.html PAIRS=$work/pairs/pairs.html RATINGS=$work/ratings.csv \
   CHROMIUM=$chromium NEEDLE='<script>alert(' npm test --silent
+
+"$FEATFLOW" serve "$work/run" --port 0 >"$work/serve.log" 2>&1 &
+server=$!
+trap 'kill "$server" 2>/dev/null; rm -rf -- "$work"' EXIT
+for _ in $(seq 600); do
+  url=$(grep -m 1 '^http://' "$work/serve.log") && break
+  kill -0 "$server" || fail "serve: $(cat "$work/serve.log")"
+  sleep 0.1
+done
+URL=$url CHROMIUM=$chromium node --test served.test.mjs
 
 # What the page downloads is what the key's command reads.
 "$FEATFLOW" pairs --score "$work/ratings.csv" "$work/ratings.csv" --key "$work/pairs/key.csv" --json |

@@ -168,7 +168,7 @@ test('the flow is redrawn at another threshold and one-to-one, and the address k
   low.forEach((row, i) => row.forEach((n, k) => assert.ok(n >= own[i][k], 'a lower threshold matches no less')));
   assert.ok(low.some((row, i) => row[0] > own[i][0]), 'it matches more');
   assert.notDeepEqual(await page.$$eval('.sankey .ribbon', (paths) => paths.map((p) => p.getAttribute('d'))), ribbons);
-  assert.match(await page.textContent('main'), /Lists of features are kept for τ = 0\.\d\d/);
+  const lists = await page.$$eval('.sankey a', (as) => as.map((a) => a.getAttribute('href')));
   await page.click('.switch button:has-text("one-to-one")');
   await page.waitForFunction(() => location.hash.includes('rule=one-to-one'));
   assert.equal(await page.evaluate(() => document.activeElement.textContent), 'one-to-one', 'the button keeps the focus');
@@ -179,6 +179,15 @@ test('the flow is redrawn at another threshold and one-to-one, and the address k
   const again = await open(1280, 900, {}, await page.evaluate(() => location.hash));
   assert.deepEqual(await flowCounts(again.page), pairs);
   assert.equal(await again.page.getAttribute('.switch button:has-text("one-to-one")', 'aria-pressed'), 'true');
+  assert.match(await again.page.textContent('main'), /Lists of features are kept for any match on all of the text/);
+
+  // A ribbon opens as many features as it says, classes being those of that threshold.
+  for (const [i, list] of lists.entries()) {
+    await page.evaluate((hash) => { location.hash = hash; }, list);
+    await page.waitForFunction(([hash, n]) => location.hash === hash
+      && document.querySelector('.pager span')?.textContent === n,
+    [list, `${low[i][1].toLocaleString('en-US')} feature${low[i][1] === 1 ? '' : 's'}`]);
+  }
   assert.deepEqual([...faults, ...again.faults], []);
 });
 

@@ -18,7 +18,7 @@ for file in corpus/lua/corpus.json corpus/lua/train.jsonl.zst tokenizer/tokenize
   activations/Lua/shard-00000.safetensors matching/Base--Lua/matches.safetensors \
   matching/Base--Lua/matches.csv flow/flow/flow.json flow/flow/flow.csv \
   case_studies/case_studies/case_studies.json causal/Base--Lua/causal.json \
-  causal/Lua--Merged/causal.json causal/Stories--Merged/causal.json report/report/report.html study.toml \
+  causal/Lua--Merged/causal.json causal/Stories--Merged/causal.json report/report/report.html report/report/results.sqlite study.toml \
   provenance.json timings.jsonl log.txt; do
   [ -s "run/$file" ] || fail "missing or empty: $file"
 done
@@ -227,12 +227,24 @@ node -e '
   const post = (body, type) => fetch(url + "api/annotate", {method: "POST", body, headers: {"Content-Type": type}});
   (async () => {
     const page = await (await fetch(url)).text();
-    if (page !== fs.readFileSync("run/report/report/report.html", "utf8")) throw "another page";
+    const file = fs.readFileSync("run/report/report/report.html", "utf8");
+    if (page === file || page.replace(/\n<meta name="featflow-served"[^>]*>| connect-src .self.;/g, "") !== file) throw "another page";
     const answer = await (await post(JSON.stringify({text: "local x = nil"}), "application/json")).json();
     if (answer.models.map(m => m.model).join() !== "Base,Lua,Stories,Merged") throw JSON.stringify(answer);
     for (const {tokens} of answer.models) {
       if (tokens.map(t => t.text).join("").trim() !== "local x = nil") throw JSON.stringify(tokens);
       if (!tokens.some(t => t.features.length && t.features[0][1] > 0)) throw "nothing is active";
+    }
+    const ask = async (path) => (await fetch(url + path)).json();
+    const {matches} = await ask("api/matches/Lua/0");
+    if (!Array.isArray(matches)) throw "no matches";
+    for (const {model, feature, r} of matches.slice(0, 2)) {
+      const {rows, points} = await ask(`api/paired/Lua/0/${model}/${feature}`);
+      if (!(r >= 0.3 && rows >= points.length && points.every(([a, b]) => a > 0 || b > 0))) throw `pair ${model} ${feature}`;
+    }
+    for (const wrong of ["api/matches/Lua/999999", "api/paired/Lua/0/Lua/999999", "api/paired/Lua/0/..%2F..%2Fx/1"]) {
+      const {error} = await ask(wrong);
+      if (!error) throw `${wrong} was answered`;
     }
     if ((await post("{}", "application/json")).status !== 400) throw "a request without a text was taken";
   })().catch(error => { console.error(error); process.exit(1); });' "$url" || fail "the server: $(cat serve.err)"

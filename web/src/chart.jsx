@@ -184,6 +184,22 @@ export function ScatterChart({ groups, xLine, yLine, xLabel, yLabel, format = St
   );
 }
 
+/** points: [[x, y]…] from 0, many of which may lie on each other; the axes end at xMax and yMax. */
+export function PointCloud({ points, xMax, yMax, color, xLabel, yLabel, format = String, height = 210, title }) {
+  const [ref, width] = useWidth(260);
+  const x = scaleLinear([0, xMax || 1], [kMargin.left, width - kMargin.right]);
+  const y = scaleLinear([0, yMax || 1], [height - kMargin.bottom, kMargin.top]);
+  return (
+    <Figure class="chart" name={title}>
+      <div ref={ref} />
+      <svg width={width} height={height} role="img" aria-label={title}>
+        <Axes {...{ x, y, width, height, xLabel, yLabel, xFormat: format, yFormat: format }} />
+        {points.map(([a, b]) => <circle cx={x(a)} cy={y(b)} r="3" fill={color} fill-opacity="0.45" />)}
+      </svg>
+    </Figure>
+  );
+}
+
 /**
  * Bars between edges[i] and edges[i + 1]. Hovering a bar names it. second: {name, counts, color}
  * stands as an outline over the bars, which are then called `name`.

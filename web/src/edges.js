@@ -4,6 +4,12 @@
 export const thresholdsOf = (edges) => (
   [...new Set(edges.flatMap((e) => e.thresholds.map((t) => t.threshold)))].sort((a, b) => a - b));
 
+/** The counted threshold that an address names, or null: the report's own. */
+export function thresholdAt(flow, text) {
+  const tau = thresholdsOf(flow.family).find((t) => Math.abs(t - Number(text ?? NaN)) < 1e-9);
+  return tau === undefined || Math.abs(tau - flow.threshold) < 1e-9 ? null : tau;
+}
+
 const near = (rows, tau) => rows?.find((row) => Math.abs(row.threshold - tau) < 1e-9);
 
 /** Features that chance gives a match at the report's own threshold; null where it is not known. */

@@ -3,6 +3,7 @@ import { useEffect } from 'preact/hooks';
 import { Guard } from './guard.jsx';
 import { useChunks } from './payload.js';
 import { href, useRoute } from './router.js';
+import { served } from './server.js';
 import { Autoencoders } from './pages/autoencoders.jsx';
 import { Cases } from './pages/cases.jsx';
 import { Causal } from './pages/causal.jsx';
@@ -21,7 +22,7 @@ const kPages = {
   autoencoders: { title: 'Autoencoders', view: Autoencoders, when: (o) => o.models.some((m) => m.autoencoder) },
   features: { title: 'Features', view: Features, when: (o) => o.models.some((m) => m.index !== null) },
   explanations: { title: 'Explanations', view: Explanations, when: (o) => o.models.some((m) => m.explanations?.summary && m.index !== null) },
-  text: { title: 'Text', view: Text, when: (o) => o.samples.length },
+  text: { title: 'Text', view: Text, when: (o) => o.samples.length || (served && o.models.some((m) => m.index !== null)) },
   cases: { title: 'Case studies', view: Cases, when: (o) => o.cases.length },
   causal: { title: 'Causal check', view: Causal, when: (o) => o.causal.length },
 };

@@ -38,10 +38,18 @@ export function useChunks(numbers) {
 
 export const kFeaturesPerChunk = 256;
 
+/** Of the chunks that hold 256 features each, the one with this feature. */
+export const chunkOf = (chunks, feature) => chunks[Math.floor(feature / kFeaturesPerChunk)];
+
+/** [[a, b]…] of the letters of a plot (src/report/paired_activations.hpp). */
+export function pointsOf(letters, maximumA, maximumB) {
+  const share = (i) => (letters.charCodeAt(i) - 48) / 64;
+  return Array.from({ length: letters.length / 2 }, (_, i) => [share(2 * i) * maximumA, share(2 * i + 1) * maximumB]);
+}
+
 /** The chunks of a feature's page: its model's index, its own 256 features, the vocabulary. */
 export function featureChunks(overview, model, feature) {
-  return [model.index, model.features[Math.floor(feature / kFeaturesPerChunk)],
-    overview.vocabulary];
+  return [model.index, chunkOf(model.features, feature), overview.vocabulary];
 }
 
 /** What is said of a model's features, by feature: {text, score, …} of the rules, {words, …} of a model. */

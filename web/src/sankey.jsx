@@ -102,8 +102,8 @@ function spread(labels) {
 /** A bracket at one end of a ribbon, as long as `span`. */
 const bracket = (x, [y0, y1], direction) => `M${x},${y0}h${9 * direction}V${y1}h${-9 * direction}`;
 
-/** edges: as edgeAt gives them. */
-export function Flow({ models, edges, toScale, title }) {
+/** edges: as edgeAt gives them; query: of the addresses of lists. */
+export function Flow({ models, edges, toScale, title, query }) {
   const [ref, width] = useWidth();
   const tallest = Math.max(1, ...Object.values(edges.reduce((sizes, e) => (
     { ...sizes, [e.parent]: (sizes[e.parent] ?? 0) + 1 }), {})));
@@ -139,7 +139,7 @@ export function Flow({ models, edges, toScale, title }) {
           const text = `${e.parent} → ${e.child}: ${side(e.parent, 'parent')} match ${side(e.child, 'child')}`;
           return (
             <>
-              <a href={modelHref(e.child, { class: `persisting:${e.parent}` })} aria-label={text}>
+              <a href={modelHref(e.child, { class: `persisting:${e.parent}`, ...query })} aria-label={text}>
                 <path d={ribbon(link, link.from, link.to)} fill={link.source.color} class="ribbon"><title>{text}</title></path>
               </a>
               {link.fromCeiling && link.toCeiling && <path d={ribbon(link, link.fromCeiling, link.toCeiling)} class="ceiling" />}

@@ -1,4 +1,5 @@
 // Which features a list shows, and in what order.
+import { thresholdsOf } from './edges.js';
 
 export const kClasses = {
   p: 'persisting', d: 'disappearing', e: 'emerging', u: 'unmeasurable', x: 'dead',
@@ -11,11 +12,21 @@ export const codeOf = (model, feature) => model * kModel + feature;
 export const modelOf = (code) => Math.floor(code / kModel);
 export const featureOf = (code) => code % kModel;
 
-/** A model's edges, seen from it: [{other, up: the other is the parent, classes}]. */
-export function edgesOf(model, index) {
-  return index.edges.map((edge) => ({
-    ...edge, other: edge.parent === model.name ? edge.child : edge.parent, up: edge.child === model.name,
-  }));
+/**
+ * A model's edges, seen from it: [{other, up: the other is the parent, classes}]. Classes are those at the
+ * threshold tau where the flow was counted there too, else (tau: null) at the report's own.
+ */
+export function edgesOf(model, index, flow = null, tau = null) {
+  return index.edges.map((edge) => {
+    const up = edge.child === model.name;
+    const counted = tau !== null && edge.reached
+      && flow?.family.find((e) => e.parent === edge.parent && e.child === edge.child);
+    const k = counted ? thresholdsOf([counted]).findIndex((t) => Math.abs(t - tau) < 1e-9) : -1;
+    const letter = (was, j) => (was === 'u' || was === 'x' ? was
+      : edge.reached.charCodeAt(j) - 97 > k ? 'p' : up ? 'e' : 'd');
+    return { ...edge, other: up ? edge.parent : edge.child, up,
+      classes: k < 0 ? edge.classes : Array.from(edge.classes, letter).join('') };
+  });
 }
 
 /** [feature, r] of the best partner, in one model (its index) or in any; null if there is none. */

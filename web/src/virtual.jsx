@@ -1,6 +1,7 @@
 // A table of very many rows of equal height, of which only those in view are in the document.
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 
+const kLeastRest = 230;  // px that the column without a width of its own keeps
 const kSpare = 8;  // rows kept above and below the view
 const positions = new Map();  // where each list was scrolled to, by its address
 
@@ -27,7 +28,7 @@ export function VirtualTable({ at, count, height, head, columns, row, label, cla
   return (
     <div class="virtual" ref={ref} onScroll={measure} tabindex="0" role="region" aria-label={label}>
       <div style={{ paddingTop: `${first * height}px`, paddingBottom: `${Math.max(0, count - last) * height}px` }}>
-        <table class={kind} aria-rowcount={count + 1}>
+        <table class={kind} aria-rowcount={count + 1} style={{ minWidth: `${columns.reduce((sum, w) => sum + (w || kLeastRest), 0)}px` }}>
           <colgroup>{columns.map((w) => <col style={w ? { width: `${w}px` } : null} />)}</colgroup>
           {head}
           <tbody>{Array.from({ length: Math.max(0, last - first) }, (_, i) => row(first + i))}</tbody>

@@ -1,11 +1,12 @@
 import { useState } from 'preact/hooks';
-import { Histogram } from '../chart.jsx';
+import { Histogram, PointCloud } from '../chart.jsx';
 import { Explanation } from '../explanation.jsx';
 import { Table } from '../exports.jsx';
 import { color, count, density, fixed, percent } from '../format.js';
-import { explanationsOf, featureChunks, kFeaturesPerChunk, useChunks } from '../payload.js';
+import { chunkOf, explanationsOf, featureChunks, kFeaturesPerChunk, pointsOf, useChunks } from '../payload.js';
 import { featureHref, modelHref } from '../router.js';
 import { bestOf, edgesOf } from '../select.js';
+import { matchesOf, pairedOf, served, useAnswer } from '../server.js';
 import { spreadLevels, Token, TokenText } from '../token_text.jsx';
 import { Class } from './features.jsx';
 
@@ -51,6 +52,33 @@ function Examples({ overview, feature, max, vocabulary }) {
   );
 }
 
+/** Every partner above the floor of the matches, which a report from a file has no room for. */
+function AllMatches({ overview, model, number, threshold }) {
+  const [wanted, setWanted] = useState(false);
+  const { answer, error } = useAnswer(wanted ? `${model.name}/${number}` : null, () => matchesOf(model.name, number));
+  return (
+    <details onToggle={(e) => setWanted(e.currentTarget.open)}>
+      <summary>All of its matches</summary>
+      {error && <p class="warning">{error.message}</p>}
+      {!answer && !error && <p class="muted">Looking them up…</p>}
+      {answer && (
+        <Table name={`matches of ${model.name} ${number}`}>
+          <thead><tr><th>model</th><th class="text">feature</th><th>correlation</th></tr></thead>
+          <tbody>
+            {answer.map(({ model: other, feature, r }) => (
+              <tr>
+                <th scope="row"><span class="dot" style={{ background: color(overview.models.findIndex((m) => m.name === other)) }} />{other}</th>
+                <td class="text"><a href={featureHref(other, feature)}>#{feature}</a></td>
+                <td class={r >= threshold ? 'best' : ''}>{fixed(r, 3)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </Table>
+      )}
+    </details>
+  );
+}
+
 function Matches({ overview, model, feature, edges, threshold, number }) {
   const rows = feature.matches.flatMap(([other, pairs]) => pairs.map(([j, r], rank) => ({
     model: overview.models[other], tint: color(other), j, r, rank, of: pairs.length })));
@@ -87,17 +115,39 @@ function Matches({ overview, model, feature, edges, threshold, number }) {
         </tbody>
       </Table>
       {threshold !== null && <p class="muted">Bold: at or above {fixed(threshold, 2)}, a match.</p>}
+      {served && <AllMatches {...{ overview, model, number, threshold }} />}
     </section>
   );
 }
 
+/** Both activations on tokens where either feature is active: those that the report has, more from a server. */
+function Paired({ overview, own, other, stored }) {
+  const key = served ? JSON.stringify([own.model.name, own.number, other.model.name, other.number]) : null;
+  const { answer } = useAnswer(key, () => pairedOf(
+    { model: own.model.name, feature: own.number }, { model: other.model.name, feature: other.number }));
+  const rows = answer?.rows ?? stored?.[2];
+  const points = answer?.points ?? (stored && pointsOf(stored[3], own.maximum, other.maximum));
+  if (!points?.length) return null;
+  const name = ({ model, number }) => `${model.name} #${number}`;
+  return (
+    <>
+      <PointCloud points={points} xMax={own.maximum} yMax={other.maximum} color={color(overview.models.indexOf(other.model))}
+        xLabel={name(own)} yLabel={name(other)} format={(v) => String(Number(v.toPrecision(2)))} title={`Activations of ${name(own)} and ${name(other)}`} />
+      <p class="muted small">{points.length < rows
+        ? `${count(points.length)} of the ${count(rows)} tokens on which either is active, most of them strong ones`
+        : `All ${count(rows)} tokens on which either is active`}</p>
+    </>
+  );
+}
+
 /** The best match in one other model, in short. */
-function Card({ overview, model, number, r, threshold, vocabulary }) {
-  const chunks = [model.index, model.features[Math.floor(number / kFeaturesPerChunk)]];
+function Card({ overview, model, number, r, threshold, vocabulary, own, paired }) {
+  const chunks = [model.index, chunkOf(model.features, number)];
   const data = useChunks(model.texts === null ? chunks : [...chunks, model.texts]);
   if (!data) return <p class="muted">Decoding…</p>;
   const [index, features, texts] = data;
   const feature = features[number % kFeaturesPerChunk];
+  const stored = paired?.find(([m, j]) => overview.models[m] === model && j === number);
   return (
     <>
       <h3>
@@ -113,12 +163,13 @@ function Card({ overview, model, number, r, threshold, vocabulary }) {
       {feature.examples.slice(0, 2).map(([, , peak, , tokens, levels]) => (
         <TokenText tokens={tokens} levels={spreadLevels(levels, tokens.length)} scale={index.max[number]} peak={peak} vocabulary={vocabulary} />
       ))}
+      {r !== null && <Paired {...{ overview, own, stored }} other={{ model, number, maximum: index.max[number] }} />}
     </>
   );
 }
 
 /** The feature and its best match in every other model, beside each other. */
-function Across({ overview, model, index, number, threshold, vocabulary }) {
+function Across({ overview, model, index, number, threshold, vocabulary, paired }) {
   const cards = overview.models.filter((m) => m.index !== null).map((m) => (m === model ? { model, number, r: null } : (() => {
     const best = bestOf(index, number, overview.models.indexOf(m));
     return best && { model: m, number: best[1], r: best[2] };
@@ -128,7 +179,7 @@ function Across({ overview, model, index, number, threshold, vocabulary }) {
     <section>
       <h2>Across the family</h2>
       <div class="cards">
-        {cards.map((card) => <div class="card" key={card.model.name}><Card {...{ overview, threshold, vocabulary }} {...card} /></div>)}
+        {cards.map((card) => <div class="card" key={card.model.name}><Card {...{ overview, threshold, vocabulary, paired }} {...card} own={{ model, number, maximum: index.max[number] }} /></div>)}
       </div>
     </section>
   );
@@ -165,8 +216,8 @@ function Logits({ logits, vocabulary }) {
   return (
     <section>
       <h2>What it speaks for and against</h2>
+      <p class="muted">Tokens by logit weight: the direct path from the feature to the output, the strongest first.</p>
       <Table>
-        <caption>Tokens by logit weight: the direct path from the feature to the output, the strongest first.</caption>
         <thead><tr><th scope="col">promoted</th><th scope="col" class="text">suppressed</th></tr></thead>
         <tbody>
           {rows.map((i) => (
@@ -191,7 +242,8 @@ export function Feature({ overview, route }) {
 
 function Found({ overview, model, number }) {
   const chunks = featureChunks(overview, model, number);
-  const data = useChunks(model.texts === null ? chunks : [...chunks, model.texts]);
+  const more = [model.texts, model.paired.length ? chunkOf(model.paired, number) : null];
+  const data = useChunks([...chunks, ...more.filter((n) => n !== null)]);
   const tint = color(overview.models.indexOf(model));
   const title = (
     <div class="title-row">
@@ -202,7 +254,9 @@ function Found({ overview, model, number }) {
     </div>
   );
   if (!data) return <>{title}<p class="muted">Decoding…</p></>;
-  const [index, features, vocabulary, texts] = data;
+  const [index, features, vocabulary, ...others] = data;
+  const texts = more[0] === null ? null : others.shift();
+  const paired = others[0]?.[number % kFeaturesPerChunk];
   const feature = features[number % kFeaturesPerChunk];
   const bins = feature.histogram.length;
   const edges = edgesOf(model, index);
@@ -227,7 +281,7 @@ function Found({ overview, model, number }) {
         <h2>Top activating examples</h2>
         <Examples overview={overview} feature={feature} max={index.max[number]} vocabulary={vocabulary} />
       </section>
-      <Across {...{ overview, model, index, number, threshold, vocabulary }} />
+      <Across {...{ overview, model, index, number, threshold, vocabulary, paired }} />
       <div class="columns">
         <Matches {...{ overview, model, feature, edges, number, threshold }} />
         {feature.tokens.length > 0 && (

@@ -3,6 +3,7 @@ import { csv, download, fileName } from '../download.js';
 import { color, count, density, fixed, plural } from '../format.js';
 import { explanationsOf, useChunks } from '../payload.js';
 import { changeQuery, featureHref, href, modelHref } from '../router.js';
+import { thresholdAt, thresholdsOf } from '../edges.js';
 import { bestOf, edgesOf, featureOf, kClasses, kOrigins, modelOf, select } from '../select.js';
 import { Token } from '../token_text.jsx';
 import { VirtualTable } from '../virtual.jsx';
@@ -83,6 +84,7 @@ function Controls({ overview, models, filters, change, explained }) {
   const origins = models.some((m) => m.index.origins);
   const groups = [...new Set(models.flatMap((m) => Object.keys(m.model.explanations?.groups ?? {})))];
   const others = [...new Set(models.flatMap((m) => m.index.best.map(([other]) => other)))];
+  const taus = overview.flow && models.some((m) => m.index.edges.some((e) => e.reached)) ? thresholdsOf(overview.flow.family) : [];
   return (
     <div class="controls" role="search">
       <Field label={explained ? 'Explanation or top token contains' : 'A top token contains'} type="search" value={filters.text}
@@ -93,6 +95,15 @@ function Controls({ overview, models, filters, change, explained }) {
           <ClassOptions models={models} />
         </select>
       </label>
+      {taus.length > 1 && (
+        <label>
+          a match is r from
+          <select value={String(filters.tau ?? overview.flow.threshold)} onChange={(e) => (
+            change({ tau: Number(e.currentTarget.value) === overview.flow.threshold ? '' : e.currentTarget.value }))}>
+            {taus.map((t) => <option value={String(t)}>{fixed(t, 2)}{t === overview.flow.threshold ? ' (τ)' : ''}</option>)}
+          </select>
+        </label>
+      )}
       {on.length > 0 && (
         <label>
           Path
@@ -144,7 +155,7 @@ function Controls({ overview, models, filters, change, explained }) {
 }
 
 /** What the list holds, a feature a line, with numbers as they are. */
-function saveList(rows, byNumber, vocabulary, overview) {
+function saveList(rows, byNumber, vocabulary, overview, tau) {
   const lines = [['model', 'feature', 'explanation', 'score', 'token_score', 'group', 'language_model', 'top_tokens', 'maximum', 'density',
     'documents', 'best_match_model', 'best_match_feature', 'best_match_correlation', 'classes']];
   for (const code of rows) {
@@ -154,7 +165,8 @@ function saveList(rows, byNumber, vocabulary, overview) {
       index.max[j], index.density[j], index.documents[j], best && overview.models[best[0]].name, best?.[1], best?.[2],
       edges.map((edge) => `${edge.other}: ${kClasses[edge.classes[j]]}`).join('; ')]);
   }
-  download(`${fileName(`features ${byNumber.size === 1 ? [...byNumber.values()][0].model.name : ''}`)}.csv`, csv(lines));
+  const name = ['features', byNumber.size === 1 ? [...byNumber.values()][0].model.name : '', tau === null ? '' : `at ${tau}`];
+  download(`${fileName(name.filter(Boolean).join(' '))}.csv`, csv(lines));
 }
 
 function Row({ code, position, entry, vocabulary, overview, other, all, explained }) {
@@ -185,6 +197,7 @@ function Row({ code, position, entry, vocabulary, overview, other, all, explaine
 
 function List({ overview, models: wanted, route, all }) {
   const { query } = route;
+  const tau = overview.flow && thresholdAt(overview.flow, query.get('tau'));
   const numbers = wanted.flatMap((m) => (m.texts === null ? [m.index] : [m.index, m.texts]));
   const data = useChunks([overview.vocabulary, ...numbers]);
   const models = useMemo(() => {
@@ -192,13 +205,13 @@ function List({ overview, models: wanted, route, all }) {
     const chunk = (number) => data[1 + numbers.indexOf(number)];
     return wanted.map((model) => ({
       model, number: overview.models.indexOf(model), index: chunk(model.index),
-      edges: edgesOf(model, chunk(model.index)), said: explanationsOf(model.texts === null ? null : chunk(model.texts)),
+      edges: edgesOf(model, chunk(model.index), overview.flow, tau), said: explanationsOf(model.texts === null ? null : chunk(model.texts)),
     }));
-  }, [data]);
+  }, [data, tau]);
   const get = (name, otherwise = '') => query.get(name) ?? otherwise;
   const other = overview.models.findIndex((m) => m.name === query.get('with'));
   const filters = { class: get('class', 'measurable'), path: get('path'), group: get('group'), text: get('q', get('token')),
-    least: get('score'), r: get('r'), from: get('from'), to: get('to'), other: other < 0 ? null : other };
+    least: get('score'), r: get('r'), from: get('from'), to: get('to'), other: other < 0 ? null : other, tau };
   const sort = get('sort', 'max'), up = query.get('up') === '1';
   const change = (changes) => changeQuery({ ...route, page: 'features' }, changes);
   const rows = useMemo(() => (data ? select(models, data[0], filters, sort, up) : []), [models, JSON.stringify(filters), sort, up]);
@@ -216,7 +229,7 @@ function List({ overview, models: wanted, route, all }) {
       <div class="pager" role="status">
         <span>{plural(rows.length, 'feature')}</span>
         {all && models.map((m) => <span><span class="dot" style={{ background: color(m.number) }} />{m.model.name}</span>)}
-        <button type="button" class="save" onClick={() => saveList(rows, byNumber, vocabulary, overview)}
+        <button type="button" class="save" onClick={() => saveList(rows, byNumber, vocabulary, overview, tau)}
           aria-label="Download these features as CSV">CSV</button>
       </div>
       <VirtualTable class="features" at={JSON.stringify([route.parts, [...query]])} count={rows.length} height={kRowHeight} columns={widths}

@@ -1,4 +1,4 @@
-import { edgeAt, thresholdsOf } from '../edges.js';
+import { edgeAt, thresholdAt, thresholdsOf } from '../edges.js';
 import { Table } from '../exports.jsx';
 import { Family } from '../family.jsx';
 import { count, fixed, percent, shareInterval } from '../format.js';
@@ -60,7 +60,8 @@ function CrossFits({ edges }) {
   );
 }
 
-function Edges({ edges, links = true }) {
+/** query: of the addresses of lists; null: there are none. */
+function Edges({ edges, query }) {
   const ceilings = edges.some((e) => Number.isFinite(e.ceiling_parent) || Number.isFinite(e.ceiling_child));
   const share = (e, side) => (
     <td>
@@ -69,7 +70,7 @@ function Edges({ edges, links = true }) {
     </td>
   );
   const Linked = ({ model, cls, n }) => (
-    links ? <a href={modelHref(model, { class: cls })}>{count(n)}</a> : count(n));
+    query ? <a href={modelHref(model, { class: cls, ...query })}>{count(n)}</a> : count(n));
   const nulls = edges.some((e) => e.permuted !== null && e.permuted !== undefined);
   return (
     <Table>
@@ -100,6 +101,9 @@ function Edges({ edges, links = true }) {
   );
 }
 
+/** A threshold as it stands in addresses. */
+const addressed = (tau) => String(Number(tau.toFixed(4)));
+
 function Switch({ label, name, options, value, change }) {
   return (
     <div>
@@ -117,14 +121,15 @@ function Switch({ label, name, options, value, change }) {
 function FlowAtThreshold({ models, flow, route }) {
   const at = thresholdsOf(flow.family);
   const own = Math.max(0, at.findIndex((t) => Math.abs(t - flow.threshold) < 1e-9));
-  const asked = at.findIndex((t) => Math.abs(t - Number(route.query.get('tau') ?? NaN)) < 1e-9);
-  const index = asked < 0 ? own : asked;
+  const tau = thresholdAt(flow, route.query.get('tau'));
+  const index = tau === null ? own : at.indexOf(tau);
   const oneToOne = route.query.get('rule') === 'one-to-one';
   const shared = route.query.get('text') === 'intersection' && flow.intersection.length > 0;
   const toScale = route.query.get('scale') === 'all';
   const change = (changes) => changeQuery({ ...route, page: 'overview' }, changes);
   const edges = (shared ? flow.intersection : flow.family).map((e) => edgeAt(e, at[index], oneToOne));
-  const here = index === own && !oneToOne && !shared;
+  const listed = !oneToOne && !shared;
+  const query = { tau: tau === null ? '' : addressed(tau) };
   return (
     <>
       <div class="controls">
@@ -135,7 +140,7 @@ function FlowAtThreshold({ models, flow, route }) {
               aria-valuetext={`${fixed(at[index], 2)}${index === own ? ', this study\'s threshold' : ''}`}
               onInput={(e) => {
                 const i = Number(e.currentTarget.value);
-                change({ tau: i === own ? '' : at[i].toFixed(4).replace(/0+$/, '') });
+                change({ tau: i === own ? '' : addressed(at[i]) });
               }} />
             <datalist id="thresholds"><option value={own} /></datalist>
           </label>
@@ -149,12 +154,12 @@ function FlowAtThreshold({ models, flow, route }) {
         <Switch change={change} label="to the scale of" name="scale" value={toScale ? 'all' : ''}
           options={[['', 'persisting features'], ['all', 'all measurable']]} />
       </div>
-      <Flow models={models} edges={edges} toScale={toScale}
+      <Flow models={models} edges={edges} toScale={toScale} query={listed ? query : {}}
         title={`Features that persist along each edge at ${fixed(at[index] ?? flow.threshold, 2)}${oneToOne ? ', one-to-one' : ''}${shared ? ', on the text of both ends' : ''}`} />
-      <Edges edges={edges} links={here} />
+      <Edges edges={edges} query={listed ? query : null} />
       <p class="muted" role="status">
-        {here ? 'Click a ribbon or a count for its features.'
-          : `Lists of features are kept for τ = ${fixed(flow.threshold, 2)}, any match, on all of the text: a ribbon opens that list.`}
+        {listed ? 'Click a ribbon or a count for its features.'
+          : `Lists of features are kept for any match on all of the text: a ribbon opens that list at τ = ${fixed(flow.threshold, 2)}.`}
         {edges.some((e) => Number.isFinite(e.ceiling_parent)) && ' Below a share stands its ceiling: what a second autoencoder of the same model reaches.'}
         {edges.some((e) => Number.isFinite(e.chance_parent)) && ' Chance: matches that are left when the text of one model is shifted against the other\'s.'}
       </p>
