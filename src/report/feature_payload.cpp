@@ -25,6 +25,7 @@ using Json = nlohmann::ordered_json;
 /// Features transposed at a time: 16 chunks.
 constexpr int64_t kBlock = 16 * kFeaturesPerChunk;
 constexpr int kHistogramBins = 20;
+constexpr size_t kTokensOfIndex = 3;  // of the page's
 
 /// x to a few significant digits: what the page shows, in fewer bytes.
 Json significant(double x, int digits = 4) {
@@ -43,8 +44,26 @@ class FeaturePages {
         statistics_(*context.statistics),
         columns_(columns),
         token_rows_(token_rows),
-        mass_of_token_(token_rows.size()),
-        active_with_(static_cast<size_t>(context.activations->rows.feature_count)) {}
+        mass_of_token_(token_rows.size()) {}
+
+  /// Must come before the pages of the features [first, end): counts the rows on which each of them
+  /// is active together with each feature of the model. Σ L0² over the rows is the most of a
+  /// report's work, so rows are read in order, once for all features of the chunk.
+  void count_coactive(int64_t first, int64_t end) {
+    const SparseRows& rows = activations_.rows;
+    const auto m = static_cast<size_t>(rows.feature_count);
+    first_ = first;
+    active_with_.assign(static_cast<size_t>(end - first) * m, 0);
+    for (int64_t row = 0; row < rows.rows(); ++row) {
+      const auto begin = static_cast<size_t>(rows.row_offsets[static_cast<size_t>(row)]);
+      const auto row_end = static_cast<size_t>(rows.row_offsets[static_cast<size_t>(row) + 1]);
+      const EntryRange own = entries_between(rows, row, first, end);
+      for (auto i = static_cast<size_t>(own.begin); i < static_cast<size_t>(own.end); ++i) {
+        int32_t* with = &active_with_[static_cast<size_t>(rows.features[i] - first) * m];
+        for (size_t k = begin; k < row_end; ++k) ++with[static_cast<size_t>(rows.features[k])];
+      }
+    }
+  }
 
   Json page(int64_t feature, const FeatureExamples& found) {
     const Column column = columns_.column(feature);
@@ -62,24 +81,6 @@ class FeaturePages {
     if (context_.budget.coactive > 0) page["coactive"] = coactive(column, feature);
     if (context_.logits) page["logits"] = context_.logits->at(j);
     return page;
-  }
-
-  /// Tokens by the feature's activation on them, strongest first: (id, Σ f there).
-  std::vector<std::pair<int32_t, double>> top_tokens(const Column& column, int64_t count) {
-    std::vector<std::pair<int32_t, double>> top;
-    for (size_t i = 0; i < column.rows.size(); ++i) {
-      const int32_t id = token(column.rows[i]);
-      double& mass = mass_of_token_[static_cast<size_t>(id)];
-      if (mass == 0) top.emplace_back(id, 0);
-      mass += column.values[i];
-    }
-    for (auto& [id, mass] : top) std::swap(mass, mass_of_token_[static_cast<size_t>(id)]);
-    const auto end = top.begin() + std::min<int64_t>(count, std::ssize(top));
-    std::partial_sort(top.begin(), end, top.end(), [](const auto& a, const auto& b) {
-      return a.second != b.second ? a.second > b.second : a.first < b.first;
-    });
-    top.erase(end, top.end());
-    return top;
   }
 
  private:
@@ -100,6 +101,24 @@ class FeaturePages {
                       significant(statistics_.corpus_mass[at] / mass)});
     }
     return rows;
+  }
+
+  /// Tokens by the feature's activation on them, strongest first: (id, Σ f there).
+  std::vector<std::pair<int32_t, double>> top_tokens(const Column& column, int64_t count) {
+    std::vector<std::pair<int32_t, double>> top;
+    for (size_t i = 0; i < column.rows.size(); ++i) {
+      const int32_t id = token(column.rows[i]);
+      double& mass = mass_of_token_[static_cast<size_t>(id)];
+      if (mass == 0) top.emplace_back(id, 0);
+      mass += column.values[i];
+    }
+    for (auto& [id, mass] : top) std::swap(mass, mass_of_token_[static_cast<size_t>(id)]);
+    const auto end = top.begin() + std::min<int64_t>(count, std::ssize(top));
+    std::partial_sort(top.begin(), end, top.end(), [](const auto& a, const auto& b) {
+      return a.second != b.second ? a.second > b.second : a.first < b.first;
+    });
+    top.erase(end, top.end());
+    return top;
   }
 
   /// With the log-likelihood ratio of each (definitions 20): log2 of its share of the feature's
@@ -140,19 +159,12 @@ class FeaturePages {
   /// Features of the same model that are active on the same rows, by the rows of both over the rows
   /// of either: [[feature, rows of both, that share]].
   Json coactive(const Column& column, int64_t feature) {
-    std::vector<int32_t> met;
-    for (const int32_t row : column.rows) {
-      const SparseRows& rows = activations_.rows;
-      for (int64_t i = rows.row_offsets[static_cast<size_t>(row)];
-           i < rows.row_offsets[static_cast<size_t>(row) + 1]; ++i) {
-        const int32_t other = rows.features[static_cast<size_t>(i)];
-        if (other == feature) continue;
-        if (active_with_[static_cast<size_t>(other)]++ == 0) met.push_back(other);
-      }
-    }
+    const auto m = static_cast<size_t>(activations_.rows.feature_count);
+    const int32_t* with = &active_with_[static_cast<size_t>(feature - first_) * m];
     std::vector<std::tuple<double, int32_t, int64_t>> best;  // −share, feature, rows of both
-    for (const int32_t other : met) {
-      const int64_t both = std::exchange(active_with_[static_cast<size_t>(other)], 0);
+    for (int32_t other = 0; other < static_cast<int32_t>(m); ++other) {
+      const int64_t both = with[other];
+      if (both == 0 || other == feature) continue;
       const int64_t either =
           std::ssize(column.rows) + statistics_.active_tokens[static_cast<size_t>(other)] - both;
       best.emplace_back(-static_cast<double>(both) / static_cast<double>(either), other, both);
@@ -202,7 +214,8 @@ class FeaturePages {
   const FeatureColumns& columns_;
   const std::vector<int64_t>& token_rows_;
   std::vector<double> mass_of_token_;  // [vocabulary] all zero between calls
-  std::vector<int64_t> active_with_;   // [m] likewise
+  int64_t first_ = 0;
+  std::vector<int32_t> active_with_;  // [features from first_, m] of count_coactive
 };
 
 }  // namespace
@@ -297,10 +310,15 @@ Json add_features(Payload& payload, const FeatureContext& context) {
       for (int64_t chunk = begin; chunk < end; ++chunk) {
         Json features = Json::array();
         const int64_t first = block + chunk * kFeaturesPerChunk;
-        for (int64_t j = first; j < std::min(first + kFeaturesPerChunk, block_end); ++j) {
-          features.push_back(pages.page(j, found[static_cast<size_t>(j - block)]));
+        const int64_t chunk_end = std::min(first + kFeaturesPerChunk, block_end);
+        if (context.budget.coactive > 0) pages.count_coactive(first, chunk_end);
+        for (int64_t j = first; j < chunk_end; ++j) {
+          Json page = pages.page(j, found[static_cast<size_t>(j - block)]);
           Json& top = tops[static_cast<size_t>(j - block)] = Json::array();
-          for (const auto& [id, mass] : pages.top_tokens(columns.column(j), 3)) top.push_back(id);
+          for (const Json& token : page["tokens"]) {
+            if (top.size() < kTokensOfIndex) top.push_back(token[0]);
+          }
+          features.push_back(std::move(page));
         }
         encoded[static_cast<size_t>(chunk)] = encode_chunk(features);
       }

@@ -21,9 +21,10 @@ struct PairedActivations {
   std::vector<std::pair<float, float>> points;  ///< (a, b) on some of these rows.
 };
 
-/// Up to `count` of the rows on which either is active. They are ranked by the larger of the two
-/// shares of a maximum, and of n rows those of the ranks n·((k + ½)/count)² are taken: most rows of
-/// a feature are near 0, and how it agrees with another is seen at the few strong ones.
+/// Up to `count` of the rows on which either is active: all of them, in order, or else ranked by
+/// the larger of the two shares of a maximum (to a thousandth), and of n rows those of the ranks
+/// n·((k + ½)/count)² are taken: most rows of a feature are near 0, and how it agrees with another
+/// is seen at the few strong ones.
 PairedActivations paired_activations(const PairedColumn& a, const PairedColumn& b, int64_t count);
 
 /// Two letters a point, '0' where a feature is off, and '1' … 'p' for 64 equal shares of its
