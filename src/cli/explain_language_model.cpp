@@ -19,13 +19,25 @@ std::string score(const std::optional<double>& value) {
   return value ? fmt::format("{:.3f}", *value) : "–";
 }
 
-void print_estimate(const std::string& model, const LanguageModelEstimate& estimate) {
-  log_info(fmt::format(
+std::string in_words(const std::string& model, const LanguageModelEstimate& estimate) {
+  return fmt::format(
       "{}: {} features ({} more have too few active tokens): {} requests, about {} tokens in and "
       "{} "
       "out{}; {} replies are stored already",
       model, estimate.features, estimate.skipped, estimate.requests, estimate.expected.input,
-      estimate.expected.output, dollars(estimate.cost), estimate.cached));
+      estimate.expected.output, dollars(estimate.cost), estimate.cached);
+}
+
+nlohmann::ordered_json json_of(const std::string& model, const LanguageModelEstimate& estimate) {
+  return {{"model", model},
+          {"features", estimate.features},
+          {"skipped", estimate.skipped},
+          {"requests", estimate.requests},
+          {"cached", estimate.cached},
+          {"input_tokens", estimate.expected.input},
+          {"output_tokens", estimate.expected.output},
+          {"cost", estimate.cost ? nlohmann::ordered_json(*estimate.cost)
+                                 : nlohmann::ordered_json(nullptr)}};
 }
 
 void print_explanations(const LanguageModelExplanations& all) {
@@ -130,7 +142,13 @@ void explain_run_by_language_model(const std::string& run, const LanguageModelFl
   for (const std::string& model : models) {
     options.model = model;
     options.confirm = [&](const LanguageModelEstimate& estimate) {
-      print_estimate(model, estimate);
+      if (!flags.dry_run) {
+        log_info(in_words(model, estimate));
+      } else if (common.json) {
+        results.push_back(json_of(model, estimate));
+      } else {
+        fmt::print("{}\n", in_words(model, estimate));
+      }
       return !flags.dry_run;
     };
     const auto done = run_language_model_explanations(saved, run, options);
@@ -143,8 +161,8 @@ void explain_run_by_language_model(const std::string& run, const LanguageModelFl
     }
     if (done.stopped == "budget" || !spend(options.explain.model.limit, done)) break;
   }
-  if (flags.dry_run) return;
   if (common.json) print_json(results);
+  if (flags.dry_run) return;
   log_info("featflow report " + run + " shows them");
 }
 

@@ -60,7 +60,7 @@ FeatureExplanations explanations_of(const ExportOptions& options, const std::str
   const fs::path run = options.run;
   for (const auto& [file, key] :
        {std::pair(run / "explanations" / model / "explanations.json", "text"),
-        std::pair(language_model_explanations_file(run, model), "explanation")}) {
+        std::pair(current_language_model_explanations(run, model), "explanation")}) {
     if (fs::exists(file)) add_explanations(file, key, feature_count, explanations);
   }
   return explanations;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <list>
 
 #include "activations/harvest.hpp"
 #include "autoencoder/saelens.hpp"
@@ -97,32 +98,71 @@ class Annotator {
   std::vector<Encoder> models_;
 };
 
-/// One feature's activations on the matching text, out of all of its model's.
-FeatureColumns column_of(const std::string& run, const FeatureName& name) {
-  const ActivationShards shards(stage_folder(run, "activations/" + name.model, "activations"));
-  if (name.feature >= shards.feature_count()) {
-    throw Error(fmt::format("{} has {} features, and none is numbered {}", name.model,
-                            shards.feature_count(), name.feature));
-  }
-  SparseRows kept;
-  kept.feature_count = 1;
-  const auto feature = static_cast<int32_t>(name.feature);
-  shards.for_each([&](const FeatureActivations& shard, int64_t) {
-    const SparseRows rows = keep_features(shard.rows, {&feature, 1});
-    const int64_t before = kept.active();
-    kept.features.insert(kept.features.end(), rows.features.begin(), rows.features.end());
-    kept.values.insert(kept.values.end(), rows.values.begin(), rows.values.end());
-    for (int64_t row = 0; row < rows.rows(); ++row) {
-      kept.row_offsets.push_back(before + rows.row_offsets[static_cast<size_t>(row) + 1]);
+/// Activations of single features on the matching text, out of all of their model's; the last ones
+/// are kept, as a feature's page asks for it beside one of each other model.
+class Columns {
+ public:
+  explicit Columns(std::string run) : run_(std::move(run)) {}
+
+  PairedColumn find(const FeatureName& name) {
+    const auto known = std::ranges::find_if(kept_, [&](const Kept& kept) {
+      return kept.name.model == name.model && kept.name.feature == name.feature;
+    });
+    if (known == kept_.end()) {
+      kept_.push_front({name, read(name)});
+      if (kept_.size() > kMostKept) kept_.pop_back();
+    } else {
+      kept_.splice(kept_.begin(), kept_, known);
     }
-  });
-  return transpose(kept);
-}
+    const Column column = kept_.front().columns.column(0);
+    return {column, column.values.empty() ? 0 : std::ranges::max(column.values)};
+  }
+
+ private:
+  static constexpr size_t kMostKept = 32;
+  struct Kept {
+    FeatureName name;
+    FeatureColumns columns;
+  };
+
+  FeatureColumns read(const FeatureName& name) const {
+    const ActivationShards shards(stage_folder(run_, "activations/" + name.model, "activations"));
+    if (name.feature >= shards.feature_count()) {
+      throw Error(fmt::format("{} has {} features, and none is numbered {}", name.model,
+                              shards.feature_count(), name.feature));
+    }
+    SparseRows rows;
+    rows.feature_count = 1;
+    const auto feature = static_cast<int32_t>(name.feature);
+    shards.for_each([&](const FeatureActivations& shard, int64_t) {
+      throw_if_interrupted();
+      const SparseRows kept = keep_features(shard.rows, {&feature, 1});
+      const int64_t before = rows.active();
+      rows.features.insert(rows.features.end(), kept.features.begin(), kept.features.end());
+      rows.values.insert(rows.values.end(), kept.values.begin(), kept.values.end());
+      for (int64_t row = 0; row < kept.rows(); ++row) {
+        rows.row_offsets.push_back(before + kept.row_offsets[static_cast<size_t>(row) + 1]);
+      }
+    });
+    return transpose(rows);
+  }
+
+  std::string run_;
+  std::list<Kept> kept_;  // the last one asked for stands first
+};
 
 void serve(const ServeOptions& options, const CommonOptions& common) {
   const fs::path page = stage_folder(options.run, "report/report", "report") / kReportFile;
-  const ResultsDatabase results(page.parent_path() / kResultsFile);
+  const fs::path database = page.parent_path() / kResultsFile;
+  if (!fs::exists(database)) {
+    throw Error(
+        fmt::format("{}: no {} beside the report, which is of an earlier FeatFlow; featflow "
+                    "report {} makes both anew",
+                    page.parent_path().string(), kResultsFile, options.run));
+  }
+  const ResultsDatabase results(database);
   const Annotator annotator(options.run);
+  Columns columns(options.run);
   const auto check_model = [&](const FeatureName& name) {
     if (!annotator.knows(name.model)) {
       throw Error(fmt::format("no model {} in this report", in_quotes(name.model)));
@@ -136,13 +176,7 @@ void serve(const ServeOptions& options, const CommonOptions& common) {
   queries.paired = [&](const FeatureName& a, const FeatureName& b) {
     check_model(a);
     check_model(b);
-    const FeatureColumns columns_a = column_of(options.run, a),
-                         columns_b = column_of(options.run, b);
-    const auto side = [](const FeatureColumns& columns) {
-      const Column column = columns.column(0);
-      return PairedColumn{column, column.values.empty() ? 0 : std::ranges::max(column.values)};
-    };
-    return paired_activations(side(columns_a), side(columns_b), kPlottedRows);
+    return paired_activations(columns.find(a), columns.find(b), kPlottedRows);
   };
   ReportServer server({.page = page, .host = options.host, .port = options.port}, queries);
   const std::string url = fmt::format(

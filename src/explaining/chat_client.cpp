@@ -21,6 +21,7 @@ namespace featflow {
 namespace {
 
 constexpr size_t kQuotedBytes = 200;
+constexpr size_t kShortestSecret = 8;  // characters of a key
 
 void start_curl() {
   static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -166,7 +167,7 @@ ChatClient::~ChatClient() = default;
 
 std::string ChatClient::redacted(std::string text) const {
   static constexpr std::string_view kInstead = "[key]";
-  if (key_.empty()) return text;
+  if (key_.size() < kShortestSecret) return text;
   for (size_t at = text.find(key_); at != std::string::npos;
        at = text.find(key_, at + kInstead.size())) {
     text.replace(at, key_.size(), kInstead);
@@ -235,7 +236,7 @@ ChatClient::Attempt ChatClient::attempt(const std::string& body) {
 
   throw_if_interrupted();
   result.retry_after = static_cast<double>(retry_after);
-  result.body = redacted(std::move(received.body));
+  result.body = std::move(received.body);
   result.too_long = received.too_long;
   if (result.too_long) {
     result.problem = fmt::format("more than {} bytes came", endpoint_.largest_reply_bytes);

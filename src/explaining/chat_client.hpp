@@ -63,10 +63,11 @@ class ChatClient {
   /// `concurrency` requests are under way. Throws RequestFailed, UnusableReply, Interrupted after
   /// Ctrl-C (the request under way is dropped), or Error for what another attempt cannot mend:
   /// other 4xx, redirects, certificates. Messages are of one line and quote the server, escaped and
-  /// shortened.
+  /// shortened. The body is as it came: what is kept of it goes through `redacted`.
   std::string post(const std::string& body);
 
-  /// Text without the key.
+  /// Text without the key. A stand-in for one ("none", "x"), of fewer than 8 characters, is no
+  /// secret and may be part of any word: it stays.
   std::string redacted(std::string text) const;
   /// Requests that wait for another attempt, and those to come, end with Abandoned; those under way
   /// are finished.

@@ -262,6 +262,15 @@ TEST_F(ChatClientTest, ASessionSurvivesEndlessReplies) {
   EXPECT_EQ(session.ask({"s", "u", 20}).problem, "a reply had more than 100000 bytes");
   EXPECT_EQ(session.totals().malformed, 1);
   EXPECT_EQ(session.stored({"s", "u", 20}), std::nullopt);
+  // They were written and will be billed: as much as was set aside counts, and they come to an end.
+  EXPECT_EQ(session.totals().used.output, 20);
+  EXPECT_EQ(session.ask({"s", "v", 20}).text, std::nullopt);
+  EXPECT_THAT(
+      [&] {
+        session.ask({"s", "w", 20});
+      },
+      ThrowsMessage<Error>(AllOf(HasSubstr("more than 100000 bytes"), HasSubstr("2 requests"))));
+  EXPECT_EQ(session.totals().used.output, 60);
 }
 
 TEST_F(ChatClientTest, ASessionEndsWhenNothingComesThrough) {
@@ -287,6 +296,16 @@ TEST_F(ChatClientTest, TheKeyIsInNoReply) {
   LanguageModelSession session(options(server.base_url(), folder));
   EXPECT_EQ(session.ask({"s", "u", 20}).text, "[key] [key]");
   EXPECT_THAT(read_file(folder / "replies.jsonl"), Not(HasSubstr("secret")));
+}
+
+TEST_F(ChatClientTest, AStandInForAKeyIsNoSecret) {
+  const TemporaryFolder folder;
+  const ChatServer server(replies({{200, chat_completion("none of a message")}}));
+  for (const char* key : {"a", "none"}) {
+    ::setenv(kKeyVariable, key, 1);
+    LanguageModelSession session(options(server.base_url(), folder));
+    EXPECT_EQ(session.ask({"s", key, 20}).text, "none of a message");
+  }
 }
 
 }  // namespace

@@ -447,6 +447,7 @@ LanguageModelExplanations explain_by_language_model(const LanguageModelSource& s
   result.model = source.activations.model;
   result.autoencoder = source.activations.autoencoder;
   result.corpus = source.activations.corpus;
+  result.fingerprint = source.fingerprint;
   result.asked = std::ssize(features);
   const std::vector<int32_t> enough = examined(examples, features, &result.skipped);
 
@@ -461,7 +462,15 @@ LanguageModelExplanations explain_by_language_model(const LanguageModelSource& s
   result.cost = session.prices().cost(result.totals.used);
   result.cost_of_all = session.prices().cost(result.totals.used_by_all);
   if (!options.out.empty()) {
-    write_file_atomic(options.out, language_model_explanations_json(result, options));
+    const std::string earlier =
+        std::filesystem::exists(options.out) ? read_file(options.out) : std::string();
+    const std::string json = language_model_explanations_json(result, options, earlier);
+    if (json.empty()) {
+      log_warning(fmt::format("{} stays: it is of other settings, and this run was stopped",
+                              options.out.string()));
+    } else {
+      write_file_atomic(options.out, json);
+    }
   }
   if (result.stopped == "budget") {
     log_warning(

@@ -19,6 +19,7 @@ struct LanguageModelSource {
   const TokenShard& text;  ///< The matching text.
   /// The bytes a token stands for within text (Tokenizer::token_bytes).
   std::function<std::string(int32_t)> token_bytes;
+  std::string fingerprint = {};  ///< Of the artefact that the activations are from.
 };
 
 struct LanguageModelExplainOptions {
@@ -62,6 +63,7 @@ struct SkippedFeature {
 
 struct LanguageModelExplanations {
   std::string model, autoencoder, corpus;          ///< As in FeatureActivations.
+  std::string fingerprint;                         ///< As in LanguageModelSource.
   std::vector<LanguageModelExplanation> features;  ///< Those done, in the order asked for.
   std::vector<SkippedFeature> skipped;             ///< Too few active tokens.
   int64_t asked = 0;                               ///< Features asked for.
@@ -91,13 +93,18 @@ LanguageModelEstimate estimate_language_model(const LanguageModelSource& source,
 /// Explains each feature from the documents of even number and scores the explanation on the odd
 /// ones by simulation, detection and fuzzing. Features are worked on by `concurrency` threads.
 /// Stops when the budget is used up, with what is done. On Ctrl-C and on an error that no further
-/// request will mend it writes what is done, then throws Interrupted or Error.
+/// request will mend it writes what is done, then throws Interrupted or Error. Features that
+/// `options.out` has of earlier runs stay in it if they were explained alike (the same activations,
+/// language model, temperature, seed and examples); what was explained otherwise is replaced, but
+/// not by a run that was stopped.
 LanguageModelExplanations explain_by_language_model(const LanguageModelSource& source,
                                                     std::span<const int32_t> features,
                                                     const LanguageModelExplainOptions& options);
 
-/// docs/formats.md.
+/// docs/formats.md. `earlier` is such a file's text, or empty: what is kept of it stands beside.
+/// The text is empty if `earlier` is to stay as it is.
 std::string language_model_explanations_json(const LanguageModelExplanations& explanations,
-                                             const LanguageModelExplainOptions& options);
+                                             const LanguageModelExplainOptions& options,
+                                             const std::string& earlier = {});
 
 }  // namespace featflow

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "explaining/language_model_explanations.hpp"
@@ -48,46 +49,72 @@ Json json_of(const LanguageModelExampleCounts& counts) {
           {"detect_per_interval", counts.detect_per_interval}};
 }
 
+/// What two files must agree in to be of one kind.
+Json header(const LanguageModelExplanations& explanations,
+            const LanguageModelExplainOptions& options) {
+  return {{"version", 1},
+          {"model", explanations.model},
+          {"autoencoder", explanations.autoencoder},
+          {"corpus", explanations.corpus},
+          {"activations", explanations.fingerprint},
+          // Where it was asked is nobody's business: only which model it was.
+          {"language_model", options.model.endpoint.model},
+          {"temperature", json_of(options.model.temperature)},
+          {"seed", options.seed},
+          {"counts", json_of(options.counts)},
+          {"texts_per_prompt", options.texts_per_prompt}};
+}
+
+bool agrees(const Json& earlier, const Json& header) {
+  for (const auto& [key, value] : header.items()) {
+    if (!earlier.contains(key) || earlier.at(key) != value) return false;
+  }
+  return earlier.contains("features") && earlier.at("features").is_array();
+}
+
 }  // namespace
 
 std::string language_model_explanations_json(const LanguageModelExplanations& explanations,
-                                             const LanguageModelExplainOptions& options) {
+                                             const LanguageModelExplainOptions& options,
+                                             const std::string& earlier) {
+  const Json head = header(explanations, options);
+  std::map<int64_t, Json> by_feature;
+  for (const auto& one : explanations.features) by_feature.emplace(one.feature, json_of(one));
+  const Json before = Json::parse(earlier, nullptr, false);
+  if (before.is_object() && agrees(before, head)) {
+    for (const Json& row : before.at("features")) {
+      by_feature.emplace(row.value("feature", int64_t{-1}), row);
+    }
+  } else if (before.is_object() && !explanations.stopped.empty()) {
+    return {};
+  }
   Json features = Json::array(), skipped = Json::array();
-  for (const auto& one : explanations.features) features.push_back(json_of(one));
+  for (auto& [feature, row] : by_feature) features.push_back(std::move(row));
   for (const SkippedFeature& one : explanations.skipped) {
     skipped.push_back({{"feature", one.feature}, {"active_tokens", one.active_tokens}});
   }
   const SessionTotals& totals = explanations.totals;
-  const Json json = {
-      {"version", 1},
-      {"model", explanations.model},
-      {"autoencoder", explanations.autoencoder},
-      {"corpus", explanations.corpus},
-      // Where it was asked is nobody's business: only which model it was.
-      {"language_model", options.model.endpoint.model},
-      {"temperature", json_of(options.model.temperature)},
-      {"seed", options.seed},
-      {"counts", json_of(options.counts)},
-      {"texts_per_prompt", options.texts_per_prompt},
-      {"stopped", explanations.stopped.empty() ? Json(nullptr) : Json(explanations.stopped)},
-      {"asked", explanations.asked},
-      {"features", features},
-      {"skipped", skipped},
-      {"totals",
-       {{"explained", explanations.features.size()},
-        {"skipped", explanations.skipped.size()},
-        {"requests", totals.requests},
-        {"cached", totals.cached},
-        {"retries", totals.retries},
-        {"failed_requests", totals.failed_requests},
-        {"malformed", explanations.malformed},
-        {"estimated_usage", totals.estimated_usage},
-        {"input_tokens", totals.used.input},
-        {"output_tokens", totals.used.output},
-        {"cost", json_of(explanations.cost)},
-        {"input_tokens_of_all", totals.used_by_all.input},
-        {"output_tokens_of_all", totals.used_by_all.output},
-        {"cost_of_all", json_of(explanations.cost_of_all)}}}};
+  Json json = head;
+  json.update(
+      Json{{"stopped", explanations.stopped.empty() ? Json(nullptr) : Json(explanations.stopped)},
+           {"asked", explanations.asked},
+           {"features", features},
+           {"skipped", skipped},
+           {"totals",
+            {{"explained", explanations.features.size()},
+             {"skipped", explanations.skipped.size()},
+             {"requests", totals.requests},
+             {"cached", totals.cached},
+             {"retries", totals.retries},
+             {"failed_requests", totals.failed_requests},
+             {"malformed", explanations.malformed},
+             {"estimated_usage", totals.estimated_usage},
+             {"input_tokens", totals.used.input},
+             {"output_tokens", totals.used.output},
+             {"cost", json_of(explanations.cost)},
+             {"input_tokens_of_all", totals.used_by_all.input},
+             {"output_tokens_of_all", totals.used_by_all.output},
+             {"cost_of_all", json_of(explanations.cost_of_all)}}}});
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -246,6 +246,43 @@ TEST_F(LanguageModelExplanationsTest, TheBudgetIsKeptAndTheRestFollows) {
   EXPECT_EQ(server.request_count(), sent);
 }
 
+TEST_F(LanguageModelExplanationsTest, WhatWasExplainedAlikeStays) {
+  const ChatServer server(chat_model());
+  LanguageModelExplainOptions own = options(server);
+  const auto written = [&] {
+    std::vector<int> numbers;
+    const json file = json::parse(read_file(own.out));
+    for (const json& row : file["features"]) numbers.push_back(row["feature"]);
+    return numbers;
+  };
+  explain(own, {1});
+  EXPECT_THAT(written(), ElementsAre(1));
+  const std::string of_one = json::parse(read_file(own.out))["features"][0].dump();
+  explain(own, {0});
+  EXPECT_THAT(written(), ElementsAre(0, 1));
+  EXPECT_EQ(json::parse(read_file(own.out))["features"][1].dump(), of_one);
+
+  // What was explained otherwise goes, unless the new run is stopped.
+  own.model.endpoint.model = "other rules";
+  own.model.limit.tokens = 1;
+  const std::string before = read_file(own.out);
+  EXPECT_EQ(explain(own, {0}).stopped, "budget");
+  EXPECT_EQ(read_file(own.out), before);
+  own.model.limit = {};
+  explain(own, {0});
+  EXPECT_THAT(written(), ElementsAre(0));
+  // Another autoencoder's features are others, whatever their numbers.
+  LanguageModelSource retrained = planted().source();
+  retrained.fingerprint = "another";
+  explain_by_language_model(retrained, std::vector{1}, own);
+  EXPECT_THAT(written(), ElementsAre(1));
+  EXPECT_EQ(json::parse(read_file(own.out))["activations"], "another");
+  // A file that is damaged is replaced.
+  write_file_atomic(own.out, "{\"features\": [");
+  explain(own, {0});
+  EXPECT_THAT(written(), ElementsAre(0));
+}
+
 TEST_F(LanguageModelExplanationsTest, MalformedRepliesAreCountedAndNotScored) {
   std::atomic<int> simulations = 0;
   const ChatServer server(chat_model([&](const AskedPrompt& asked) -> std::string {

@@ -89,6 +89,9 @@ TokenUsage LanguageModelSession::reservation(const ChatPrompt& prompt,
 std::string LanguageModelSession::send(const std::string& body, const TokenUsage& reserved) {
   try {
     return client_.post(body);
+  } catch (const UnusableReply&) {
+    spending_.settle(reserved, reserved);  // the server has written it, and will bill for it
+    throw;
   } catch (...) {
     spending_.settle(reserved, {});
     throw;
@@ -124,6 +127,13 @@ ChatAnswer LanguageModelSession::ask(const ChatPrompt& prompt) {
     const std::lock_guard lock(mutex_);
     ++totals_.requests;
     ++totals_.malformed;
+    ++totals_.estimated_usage;
+    totals_.used += reserved;
+    totals_.used_by_all += reserved;
+    if (++failures_in_a_row_ >= kMostFailuresInARow) {
+      throw Error(
+          fmt::format("{}; so did {} requests before it", reply.what(), failures_in_a_row_ - 1));
+    }
     return {{},
             fmt::format("a reply had more than {} bytes", options_.endpoint.largest_reply_bytes)};
   }
@@ -146,7 +156,8 @@ ChatAnswer LanguageModelSession::ask(const ChatPrompt& prompt) {
   if (!completion.usage) ++totals_.estimated_usage;
   if (completion.text) return {completion.text, {}};
   ++totals_.malformed;
-  return {{}, "the server's reply is no chat completion: " + in_quotes(received, 80)};
+  return {{},
+          "the server's reply is no chat completion: " + in_quotes(client_.redacted(received), 80)};
 }
 
 SessionTotals LanguageModelSession::totals() const {

@@ -27,6 +27,10 @@ constexpr int64_t kBlock = 16 * kFeaturesPerChunk;
 constexpr int kHistogramBins = 20;
 constexpr size_t kTokensOfIndex = 3;  // of the page's
 
+/// A correlation in few bytes: rounded down, so that it reaches no threshold of at most five
+/// decimals that r does not.
+Json rounded_down(double r) { return std::floor(r * 1e5) / 1e5; }
+
 /// x to a few significant digits: what the page shows, in fewer bytes.
 Json significant(double x, int digits = 4) {
   if (!std::isfinite(x)) return nullptr;
@@ -202,7 +206,7 @@ class FeaturePages {
     for (const auto& [model, partners] : context_.matches) {
       if (partners[feature].empty()) continue;
       Json pairs = Json::array();
-      for (const auto& [other, r] : partners[feature]) pairs.push_back({other, significant(r)});
+      for (const auto& [other, r] : partners[feature]) pairs.push_back({other, rounded_down(r)});
       rows.push_back({model, pairs});
     }
     return rows;
@@ -221,13 +225,19 @@ class FeaturePages {
 }  // namespace
 
 std::vector<std::vector<std::pair<int32_t, float>>> best_partners(const Matches& matches, bool of_a,
-                                                                  int64_t count) {
-  const MatchSide& side = of_a ? matches.a : matches.b;
-  std::vector<std::vector<std::pair<int32_t, float>>> partners(
-      static_cast<size_t>(side.feature_count()));
+                                                                  int64_t count,
+                                                                  const MeasurableLimits& limits) {
+  const MatchSide &own_side = of_a ? matches.a : matches.b,
+                  &other_side = of_a ? matches.b : matches.a;
+  const auto usable = measurable(own_side.active_tokens, own_side.active_documents, limits);
+  const auto other_usable =
+      measurable(other_side.active_tokens, other_side.active_documents, limits);
+  std::vector<std::vector<std::pair<int32_t, float>>> partners(usable.size());
   const auto add = [&](const FeaturePair& pair) {
-    const auto own = static_cast<size_t>(of_a ? pair.feature_a : pair.feature_b);
-    partners[own].emplace_back(of_a ? pair.feature_b : pair.feature_a, pair.correlation);
+    const int32_t own = of_a ? pair.feature_a : pair.feature_b;
+    const int32_t other = of_a ? pair.feature_b : pair.feature_a;
+    if (usable[static_cast<size_t>(own)] && !other_usable[static_cast<size_t>(other)]) return;
+    partners[static_cast<size_t>(own)].emplace_back(other, pair.correlation);
   };
   for (const FeaturePair& pair : matches.pairs) add(pair);
   for (const FeaturePair& pair : of_a ? matches.best_of_a : matches.best_of_b) add(pair);
@@ -272,7 +282,7 @@ static Json best_of_models(const FeatureContext& context) {
     Json features = Json::array(), correlations = Json::array();
     for (const auto& list : partners) {
       features.push_back(list.empty() ? -1 : list.front().first);
-      correlations.push_back(list.empty() ? Json(0) : significant(list.front().second, 3));
+      correlations.push_back(list.empty() ? Json(0) : rounded_down(list.front().second));
     }
     rows.push_back({model, std::move(features), std::move(correlations)});
   }

@@ -41,10 +41,12 @@ struct FeatureContext {
   int64_t intervals = 5;  ///< and of each interval one; 0: none.
 };
 
-/// The best `count` partners of every feature of one side of `matches`: all of its pairs at or
-/// above the floor and its best partner, whatever that one's correlation is.
+/// The best `count` partners of every feature of one side of `matches`, out of its pairs at or
+/// above the floor and its best partner, whatever that one's correlation is. Partners of a
+/// measurable feature are measurable: no other is a match (definitions 9).
 std::vector<std::vector<std::pair<int32_t, float>>> best_partners(const Matches& matches, bool of_a,
-                                                                  int64_t count);
+                                                                  int64_t count,
+                                                                  const MeasurableLimits& limits);
 
 /// How many examples of a feature are shown, and points of each of its scatter plots.
 struct ExampleCounts {

@@ -246,6 +246,21 @@ TEST(ReportFeatures, TheBestPartnersOfTheIndexAreThoseOfThePages) {
   }
 }
 
+TEST(ReportFeatures, PartnersOfMeasurableFeaturesAreMeasurable) {
+  Matches matches;
+  matches.a.active_tokens = {100, 100, 5};
+  matches.a.active_documents = {20, 20, 5};
+  matches.b.active_tokens = {5, 100, 100};
+  matches.b.active_documents = {5, 20, 20};
+  matches.pairs = {{0, 0, 0.9f}, {0, 1, 0.7f}, {0, 2, 0.8f}, {1, 0, 0.95f}, {2, 0, 0.85f}};
+  matches.best_of_a = {{0, 0, 0.9f}, {1, 0, 0.95f}, {2, 0, 0.85f}};
+  using Partners = std::vector<std::vector<std::pair<int32_t, float>>>;
+  EXPECT_EQ(best_partners(matches, true, 3, {}),
+            (Partners{{{2, 0.8f}, {1, 0.7f}}, {}, {{0, 0.85f}}}));
+  EXPECT_EQ(best_partners(matches, true, 1, {0, 0}),
+            (Partners{{{0, 0.9f}}, {{0, 0.95f}}, {{0, 0.85f}}}));
+}
+
 TEST(ReportFeatures, PathsAndOriginsAreThoseOfTheFlow) {
   const std::vector<PathFlow>& paths = study().flow().paths;
   for (size_t m = 0; m < 4; ++m) {

@@ -328,8 +328,8 @@ std::map<int64_t, std::string> FlowPayload::verdicts_of(const std::string& paren
   std::map<int64_t, std::string> verdicts;
   for (const Json& edge : flow_->at("family")) {
     if (edge.at("parent") != parent || edge.at("child") != child) continue;
+    if (!edge.contains("verdict") || edge.at("verdict").is_null()) continue;
     const Json& verdict = edge.at("verdict");
-    if (verdict.is_null()) continue;
     const Json& lists = verdict.at(of_parent ? "parent_features" : "child_features");
     for (const char* name :
          {"persists", of_parent ? "disappeared" : "emerged", "seed_dependent", "unresolved"}) {

@@ -14,6 +14,7 @@
 #include "autoencoder/feature_activations.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
+#include "core/log.hpp"
 #include "core/parallel.hpp"
 #include "matching/matches.hpp"
 #include "report/explanation_payload.hpp"
@@ -94,21 +95,26 @@ class ReportBuilder {
     return payload_.page(report_template());
   }
 
+  /// How much of each was shown.
+  const ExampleCounts& examples() const { return examples_; }
+
  private:
+  MeasurableLimits limits() const { return flow_ ? flow_->limits() : inputs_.limits; }
+
   void read_matches() {
     for (const std::filesystem::path& folder : inputs_.matches) {
       const Matches matches = load_matches(folder);
       const int a = model_index(inputs_, matches.a.model, folder.string());
       const int b = model_index(inputs_, matches.b.model, folder.string());
       matched_.push_back({matches.a.model, matches.b.model});
-      partners_[a].emplace_back(b, best_partners(matches, true, inputs_.budget.matches));
-      partners_[b].emplace_back(a, best_partners(matches, false, inputs_.budget.matches));
+      partners_[a].emplace_back(b, best_partners(matches, true, inputs_.budget.matches, limits()));
+      partners_[b].emplace_back(a, best_partners(matches, false, inputs_.budget.matches, limits()));
       if (!flow_) continue;
       const std::vector<double> thresholds = flow_->thresholds_of(matches.a.model, matches.b.model);
       if (thresholds.empty()) continue;
       const auto reached = [&](bool of_a) {
         std::string letters;
-        for (const uint8_t k : thresholds_reached(matches, of_a, thresholds, flow_->limits())) {
+        for (const uint8_t k : thresholds_reached(matches, of_a, thresholds, limits())) {
           letters += static_cast<char>('a' + k);
         }
         return letters;
@@ -252,19 +258,18 @@ class ReportBuilder {
                       model.activations.string()));
     }
 
-    FeatureContext context{
-        .activations = &activations,
-        .statistics = &statistics,
-        .text = &text.shard,
-        .measurable = measurable(statistics, flow_ ? flow_->limits() : inputs_.limits),
-        .matches = {},
-        .edges = {},
-        .paths = {},
-        .origins = {},
-        .logits = nullptr,
-        .budget = inputs_.budget,
-        .examples = examples_.top,
-        .intervals = examples_.intervals};
+    FeatureContext context{.activations = &activations,
+                           .statistics = &statistics,
+                           .text = &text.shard,
+                           .measurable = measurable(statistics, limits()),
+                           .matches = {},
+                           .edges = {},
+                           .paths = {},
+                           .origins = {},
+                           .logits = nullptr,
+                           .budget = inputs_.budget,
+                           .examples = examples_.top,
+                           .intervals = examples_.intervals};
     if (const auto found = partners_.find(i); found != partners_.end()) {
       context.matches = found->second;
       for (const auto& [other, partners] : context.matches) {
@@ -408,12 +413,23 @@ void write_report(const ReportInputs& inputs, const std::filesystem::path& html)
     }
   }
   ReportInputs fitting = inputs;
-  std::string page = ReportBuilder(fitting).html();
-  // The estimate was too hopeful: as many examples as the file has room for.
-  while (std::ssize(page) > inputs.budget.bytes &&
-         leave_out(fitting.budget,
+  std::string page;
+  for (;;) {
+    ReportBuilder builder(fitting);
+    page = builder.html();
+    if (std::ssize(page) <= inputs.budget.bytes) break;
+    // The estimate was too hopeful: as many examples as the file has room for.
+    fitting.budget.examples = builder.examples().top;
+    fitting.budget.intervals = builder.examples().intervals;
+    fitting.budget.paired = builder.examples().paired;
+    if (!leave_out(fitting.budget,
                    static_cast<double>(inputs.budget.bytes) / static_cast<double>(page.size()))) {
-    page = ReportBuilder(fitting).html();
+      log_warning(
+          fmt::format("{} has {} bytes, more than the {} it should have: nothing that could be "
+                      "left out is left in it",
+                      html.string(), page.size(), inputs.budget.bytes));
+      break;
+    }
   }
   write_file_atomic(html, page);
 }

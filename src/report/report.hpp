@@ -60,18 +60,18 @@ struct ReportComparison {
 
 /// How much text the report may hold. What was used is printed in the report.
 struct ExampleBudget {
-  int64_t examples = 12;       ///< At most so many top examples per feature,
-  int64_t minimum = 2;         ///< fewer, but at least this many, if there are very many features:
-  int64_t intervals = 5;       ///< and, if there is room, one of each fifth of its active tokens:
-  int64_t bytes = 24 << 20;    ///< so many that the whole file is no larger than this.
-  int64_t before = 16;         ///< Tokens of context before an example's strongest token
-  int64_t after = 10;          ///< and after it, within its document.
-  int64_t tokens = 5;          ///< Top tokens by activation per feature.
-  int64_t matches = 3;         ///< Best matches per feature and other model.
-  int64_t coactive = 4;        ///< Features that are active along with a feature.
-  int64_t paired = 48;         ///< If there is room: tokens of a feature's scatter with its match.
-  int64_t logits = 6;          ///< Tokens that a feature promotes, and as many that it suppresses.
-  int64_t samples = 3;         ///< Stretches of text per corpus with all active features,
+  int64_t examples = 12;     ///< At most so many top examples per feature,
+  int64_t minimum = 2;       ///< fewer, but at least this many, if there are very many features:
+  int64_t intervals = 5;     ///< and, if there is room, one of each fifth of its active tokens:
+  int64_t bytes = 24 << 20;  ///< so many that the whole file is no larger than this, if it can be.
+  int64_t before = 16;       ///< Tokens of context before an example's strongest token
+  int64_t after = 10;        ///< and after it, within its document.
+  int64_t tokens = 5;        ///< Top tokens by activation per feature.
+  int64_t matches = 3;       ///< Best matches per feature and other model.
+  int64_t coactive = 4;      ///< Features that are active along with a feature.
+  int64_t paired = 48;       ///< If there is room: tokens of a feature's scatter with its match.
+  int64_t logits = 6;        ///< Tokens that a feature promotes, and as many that it suppresses.
+  int64_t samples = 3;       ///< Stretches of text per corpus with all active features,
   int64_t sample_tokens = 64;  ///< of so many tokens.
 };
 

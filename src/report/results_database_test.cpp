@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "features/statistics.hpp"
+#include "flow/verdict.hpp"
 #include "matching/matches.hpp"
 #include "report/synthetic_study.hpp"
 #include "storage/files.hpp"
@@ -105,7 +106,26 @@ TEST(ResultsDatabase, CountsTheEdgesAsTheFlowDoes) {
     };
     EXPECT_EQ(fates("class = 'emerging'"), std::ssize(edge.emerging));
     EXPECT_EQ(fates("class = 'disappearing'"), std::ssize(edge.disappearing));
-    EXPECT_EQ(fates("verdict IS NOT NULL") > 0, edge.verdict != nullptr);
+    if (!edge.verdict) {
+      EXPECT_EQ(fates("verdict IS NOT NULL"), 0);
+      continue;
+    }
+    const auto expect_verdicts = [&](const std::string& model, const SideVerdict& side,
+                                     const std::string& absent) {
+      for (const auto& [name, list] : {std::pair("persists", &side.persists),
+                                       {absent.c_str(), &side.absent},
+                                       {"seed_dependent", &side.seed_dependent},
+                                       {"unresolved", &side.unresolved}}) {
+        const auto listed =
+            written().ask("SELECT feature FROM fates" + where + " AND model = '" + model +
+                          "' AND verdict = '" + name + "' ORDER BY feature");
+        std::vector<int32_t> features;
+        for (const auto& row : listed) features.push_back(std::stoi(row[0]));
+        EXPECT_EQ(features, *list) << model << " " << name;
+      }
+    };
+    expect_verdicts(edge.parent, edge.verdict->of_parent, "disappeared");
+    expect_verdicts(edge.child, edge.verdict->of_child, "emerged");
   }
 }
 

@@ -26,6 +26,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr char kJson[] = "application/json";
+constexpr size_t kMostWaiting = 64;
 
 void answer(httplib::Response& response, int status, const Json& json) {
   response.status = status;
@@ -153,6 +154,7 @@ struct ReportServer::Impl {
     {
       const std::lock_guard lock(mutex);
       if (closing) return refuse(response, 503, "the server ends");
+      if (tasks.size() >= kMostWaiting) return refuse(response, 503, "too many questions at once");
       tasks.push_back(task);
     }
     wanted.notify_one();
@@ -220,8 +222,8 @@ struct ReportServer::Impl {
     });
   }
 
-  void run_tasks(std::unique_lock<std::mutex>& lock) {
-    while (!tasks.empty()) {
+  void run_tasks(std::unique_lock<std::mutex>& lock, const std::function<bool()>& stopped) {
+    while (!tasks.empty() && !stopped()) {
       const std::shared_ptr<Task> task = tasks.front();
       tasks.pop_front();
       lock.unlock();
@@ -265,7 +267,7 @@ void ReportServer::run(const std::function<bool()>& stopped) {
   while (!ended && !stopped()) {
     impl_->wanted.wait_for(lock, std::chrono::milliseconds(100),
                            [this] { return !impl_->tasks.empty(); });
-    impl_->run_tasks(lock);
+    impl_->run_tasks(lock, stopped);
   }
   impl_->closing = true;
   for (const auto& task : impl_->tasks) {

@@ -8,6 +8,7 @@
 
 #include "activations/matching_text.hpp"
 #include "core/error.hpp"
+#include "core/log.hpp"
 #include "core/nearest.hpp"
 #include "storage/files.hpp"
 #include "tokens/tokenizer.hpp"
@@ -31,6 +32,22 @@ fs::path language_model_folder(const fs::path& run) { return run / "language_mod
 
 fs::path language_model_explanations_file(const fs::path& run, const std::string& model) {
   return language_model_folder(run) / model / "language_model_explanations.json";
+}
+
+fs::path current_language_model_explanations(const fs::path& run, const std::string& model) {
+  const fs::path file = language_model_explanations_file(run, model);
+  if (!fs::exists(file)) return {};
+  const auto said = nlohmann::json::parse(read_file(file), nullptr, false);
+  const auto activations = read_artifact(run / "activations" / model);
+  if (said.is_object() && activations && said.contains("activations") &&
+      said["activations"] == activations->fingerprint()) {
+    return file;
+  }
+  log_warning(
+      fmt::format("{}: of features that are no more; not used. featflow explain {} "
+                  "--language-model --of {} explains the present ones",
+                  file.string(), run.string(), model));
+  return {};
 }
 
 std::vector<int32_t> features_by_class(const fs::path& flow_json, const std::string& model,
@@ -84,10 +101,11 @@ LanguageModelExplanations run_language_model_explanations(const SavedStudy& save
       load_matching_text(stage_folder(run, "matching_text/matching_text", "activations"));
   const Tokenizer tokenizer =
       Tokenizer::load(stage_folder(run, "tokenizer/tokenizer", "activations"));
-  const FeatureActivations activations =
-      load_feature_activations(stage_folder(run, "activations/" + options.model, "activations"));
+  const fs::path active = stage_folder(run, "activations/" + options.model, "activations");
+  const FeatureActivations activations = load_feature_activations(active);
   const LanguageModelSource source = {activations, text.tokens,
-                                      [&](int32_t token) { return tokenizer.token_bytes(token); }};
+                                      [&](int32_t token) { return tokenizer.token_bytes(token); },
+                                      read_artifact(active)->fingerprint()};
 
   const RunLock lock(folder);  // one writer of the store
   if (options.confirm && !options.confirm(estimate_language_model(source, features, explain))) {

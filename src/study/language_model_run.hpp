@@ -29,6 +29,11 @@ std::filesystem::path language_model_folder(const std::filesystem::path& run);
 std::filesystem::path language_model_explanations_file(const std::filesystem::path& run,
                                                        const std::string& model);
 
+/// That file, if it is there and of the activations that the run has of `model` now; else empty.
+/// Warns if an autoencoder made anew has left it behind.
+std::filesystem::path current_language_model_explanations(const std::filesystem::path& run,
+                                                          const std::string& model);
+
 /// Features of `model` drawn from flow.json: on each of its edges as a parent `per_class`
 /// persisting and as many disappearing ones, on each as a child emerging ones. Ascending, each
 /// once.

@@ -58,5 +58,43 @@ TEST(LanguageModelRun, SaysWhatTheRunLacks) {
               ThrowsMessage<Error>(HasSubstr("stage matching_text/matching_text is missing")));
 }
 
+TEST(RunFolder, AStageIsOutOfDateOnceSomethingBelowItIsMadeAnew) {
+  const TemporaryFolder folder;
+  const auto make = [&](const std::string& stage, const std::string& config,
+                        std::map<std::string, std::string> inputs) {
+    create_folder(folder / stage);
+    ArtifactIdentity identity{stage, "x", 1, config, std::move(inputs)};
+    ArtifactBuilder(folder / stage / "x", identity, folder / ".old").commit();
+    return identity.fingerprint();
+  };
+  const std::string a = make("autoencoder", "{}", {{"sources", "of outside"}});
+  const std::string b = make("activations", "{}", {{"autoencoder/x", a}});
+  make("report", "{}", {{"activations/x", b}, {"language_model/x", "of outside"}});
+  EXPECT_EQ(stage_folder(folder.path(), "report/x", "report"), folder / "report/x");
+  make("autoencoder", R"({"l1": 2})", {});
+  EXPECT_THAT(
+      [&] { stage_folder(folder.path(), "report/x", "report"); },
+      ThrowsMessage<Error>(HasSubstr("stage report/x is out of date, as autoencoder/x has been "
+                                     "made anew since activations/x")));
+  EXPECT_EQ(stage_folder(folder.path(), "autoencoder/x", "autoencoder"), folder / "autoencoder/x");
+}
+
+TEST(LanguageModelRun, ExplanationsOfFormerFeaturesAreNotUsed) {
+  const TemporaryFolder folder;
+  const auto file = language_model_explanations_file(folder.path(), "Lua");
+  EXPECT_TRUE(current_language_model_explanations(folder.path(), "Lua").empty());
+  create_folder(folder / "activations");
+  const ArtifactIdentity identity{"activations", "Lua", 1, "{}", {}};
+  ArtifactBuilder(folder / "activations" / "Lua", identity, folder / ".old").commit();
+  create_folder(file.parent_path());
+  write_file_atomic(file, "{\"activations\": \"" + identity.fingerprint() + "\"}");
+  EXPECT_EQ(current_language_model_explanations(folder.path(), "Lua"), file);
+  for (const char* other :
+       {"{\"activations\": \"of others\"}", "{}", "[", "{\"activations\": 5}"}) {
+    write_file_atomic(file, other);
+    EXPECT_TRUE(current_language_model_explanations(folder.path(), "Lua").empty()) << other;
+  }
+}
+
 }  // namespace
 }  // namespace featflow

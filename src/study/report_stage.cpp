@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/hash.hpp"
@@ -84,6 +83,60 @@ std::vector<std::pair<std::string, std::string>> facts(const Study& study) {
       {"tap", sae.tap}};
 }
 
+// Everything that the report is made from, out of the stages before it.
+ReportInputs report_inputs(const Study& study, const StageContext& context) {
+  ReportInputs report;
+  report.study = study.name;
+  report.facts = facts(study);
+  report.limits = measurable_limits(study);
+  report.budget.examples = study.report.examples;
+  report.budget.before = report.budget.after = study.report.context_tokens;
+  const auto run_folder = context.folder.parent_path().parent_path();
+  report.warnings = study_warnings(study, run_folder);
+  for (const ModelSettings& model : study.family()) {
+    report.models.push_back(report_model(model, context));
+    report.models.back().language_model_explanations =
+        current_language_model_explanations(run_folder, model.name);
+    if (model.merged() && model.merge.balanced()) {
+      report.sweeps.push_back({model.name, context.input("sweep/" + model.name) / "sweep.json"});
+    }
+    if (!model.merge.compare.empty()) {
+      report.comparisons.push_back(report_comparison(model, context));
+    }
+  }
+  for (const ModelSettings& model : study.models) {
+    if (model.control()) report.controls.push_back(report_control(model));
+  }
+  if (study.controls.causal_features > 0) {
+    for (const auto& [parent, child] : study.edges()) {
+      report.causal.push_back(context.input("causal/" + edge_name(parent, child)) / "causal.json");
+    }
+  }
+  for (const auto& [a, b] : family_pairs(study)) {
+    report.matches.push_back(context.input("matching/" + edge_name(a, b)));
+  }
+  for (const ModelSettings& model : study.family()) {
+    for (const std::string& parent : model.parents()) {
+      const json edge = json::parse(
+          read_file(context.input("matching/" + parent + "--" + model.name) / "edge.json"));
+      if (!edge["chance_parents"].is_null()) {
+        report.nulls.push_back({parent, model.name, edge["chance_parents"]});
+      }
+    }
+  }
+  report.flow = context.input("flow/flow") / "flow.json";
+  report.tokens = context.input("matching_text/matching_text") / "tokens.safetensors";
+  report.tokenizer = context.input("tokenizer/tokenizer");
+  if (!study.case_studies.tokens.empty()) {
+    report.case_studies = context.input("case_studies/case_studies") / "case_studies.json";
+  }
+  if (!study.autoencoder.l1_table.empty()) {
+    report.lambda_table = context.folder / "lambda_table.json";
+    write_file_atomic(report.lambda_table, lambda_rows(study, run_folder).dump(2) + "\n");
+  }
+  return report;
+}
+
 }  // namespace
 
 void add_report_stage(const Study& study, const std::filesystem::path& run, StageGraph& graph) {
@@ -93,11 +146,9 @@ void add_report_stage(const Study& study, const std::filesystem::path& run, Stag
   stage.version = 2;
   stage.inputs = {"flow/flow", "matching_text/matching_text", "tokenizer/tokenizer"};
   json models = json::array(), controls = json::array();
-  std::map<std::string, std::filesystem::path> language_model;  // what it said of a model
   for (const ModelSettings& model : study.family()) {
     const auto said = language_model_explanations_file(run, model.name);
     if (!run.empty() && std::filesystem::exists(said)) {
-      language_model[model.name] = said;
       stage.external["language_model/" + model.name] = hash_file(said);
     }
     for (const char* kind : {"model", "evaluation", "autoencoder_evaluation", "activations",
@@ -135,58 +186,8 @@ void add_report_stage(const Study& study, const std::filesystem::path& run, Stag
                      .dump();
   stage.estimated_seconds = 10;
   stage.estimated_bytes = 25 << 20;
-  stage.run = [&study, language_model](const StageContext& context) {
-    ReportInputs report;
-    report.study = study.name;
-    report.facts = facts(study);
-    report.limits = measurable_limits(study);
-    report.budget.examples = study.report.examples;
-    report.budget.before = report.budget.after = study.report.context_tokens;
-    const auto run_folder = context.folder.parent_path().parent_path();
-    report.warnings = study_warnings(study, run_folder);
-    for (const ModelSettings& model : study.family()) {
-      report.models.push_back(report_model(model, context));
-      if (const auto said = language_model.find(model.name); said != language_model.end()) {
-        report.models.back().language_model_explanations = said->second;
-      }
-      if (model.merged() && model.merge.balanced()) {
-        report.sweeps.push_back({model.name, context.input("sweep/" + model.name) / "sweep.json"});
-      }
-      if (!model.merge.compare.empty()) {
-        report.comparisons.push_back(report_comparison(model, context));
-      }
-    }
-    for (const ModelSettings& model : study.models) {
-      if (model.control()) report.controls.push_back(report_control(model));
-    }
-    if (study.controls.causal_features > 0) {
-      for (const auto& [parent, child] : study.edges()) {
-        report.causal.push_back(context.input("causal/" + edge_name(parent, child)) /
-                                "causal.json");
-      }
-    }
-    for (const auto& [a, b] : family_pairs(study)) {
-      report.matches.push_back(context.input("matching/" + edge_name(a, b)));
-    }
-    for (const ModelSettings& model : study.family()) {
-      for (const std::string& parent : model.parents()) {
-        const json edge = json::parse(
-            read_file(context.input("matching/" + parent + "--" + model.name) / "edge.json"));
-        if (!edge["chance_parents"].is_null()) {
-          report.nulls.push_back({parent, model.name, edge["chance_parents"]});
-        }
-      }
-    }
-    report.flow = context.input("flow/flow") / "flow.json";
-    report.tokens = context.input("matching_text/matching_text") / "tokens.safetensors";
-    report.tokenizer = context.input("tokenizer/tokenizer");
-    if (!study.case_studies.tokens.empty()) {
-      report.case_studies = context.input("case_studies/case_studies") / "case_studies.json";
-    }
-    if (!study.autoencoder.l1_table.empty()) {
-      report.lambda_table = context.folder / "lambda_table.json";
-      write_file_atomic(report.lambda_table, lambda_rows(study, run_folder).dump(2) + "\n");
-    }
+  stage.run = [&study](const StageContext& context) {
+    const ReportInputs report = report_inputs(study, context);
     write_report(report, context.folder / kReportFile);
     write_results_database(report, context.folder / kResultsFile);
   };

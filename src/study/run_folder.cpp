@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/log.hpp"
@@ -88,12 +90,40 @@ SavedStudy load_run(const fs::path& run) {
   return saved;
 }
 
+namespace {
+
+/// An artefact below `id` that is not the one that was read, with its reader: ("", "") if there is
+/// none.
+std::pair<std::string, std::string> newer_input(const fs::path& run, const std::string& id,
+                                                std::set<std::string>& seen) {
+  if (!seen.insert(id).second) return {};
+  const auto artifact = read_artifact(run / id);
+  if (!artifact) return {};
+  for (const auto& [input, fingerprint] : artifact->inputs) {
+    const auto present = read_artifact(run / input);  // outside files have none
+    if (present && present->fingerprint() != fingerprint) return {input, id};
+    auto below = newer_input(run, input, seen);
+    if (!below.first.empty()) return below;
+  }
+  return {};
+}
+
+}  // namespace
+
 fs::path stage_folder(const fs::path& run, const std::string& id, const std::string& until) {
   const fs::path folder = run / id;
   if (!fs::exists(folder / "artifact.json")) {
     throw Error(
         fmt::format("{}: stage {} is missing; featflow run STUDY.toml --out {} --until {} makes it",
                     run.string(), id, run.string(), until));
+  }
+  std::set<std::string> seen;
+  const auto [input, reader] = newer_input(run, id, seen);
+  if (!input.empty()) {
+    throw Error(
+        fmt::format("{}: stage {} is out of date, as {} has been made anew since {}; featflow run "
+                    "STUDY.toml --out {} --until {} makes it anew",
+                    run.string(), id, input, reader, run.string(), until));
   }
   return folder;
 }

@@ -42,7 +42,8 @@ struct SavedStudy {
 SavedStudy load_run(const std::filesystem::path& run);
 
 /// Folder of an artefact of a run, "stage/name". Throws Error that names the command which makes
-/// it, run until `until`, if it is not there.
+/// it, run until `until`, if it is not there, or if something that it was made from, at any depth,
+/// has been made anew since.
 std::filesystem::path stage_folder(const std::filesystem::path& run, const std::string& id,
                                    const std::string& until);
 

@@ -22,7 +22,7 @@ function chance(e, side) {
 /**
  * The edge as it is at tau; oneToOne counts pairs of a maximum-weight matching in place of features with
  * any match. Ceilings are of "exists" only, and chance is known at the report's own threshold only:
- * both are null elsewhere. own: whether the lists of features are those of this view.
+ * both (and permuted) are null elsewhere. own: whether the lists of features are those of this view.
  */
 export function edgeAt(e, tau, oneToOne) {
   const row = near(e.thresholds, tau);
@@ -38,6 +38,7 @@ export function edgeAt(e, tau, oneToOne) {
     persisting_parent: count('parent'), persisting_child: count('child'), one_to_one: row.one_to_one,
     disappearing: e.measurable_parent - count('parent'), emerging: e.measurable_child - count('child'),
     ceiling_parent: ceiling('parent'), ceiling_child: ceiling('child'),
+    permuted: own ? e.permuted : null,
     chance_parent: own ? chance(e, 'parent') : null, chance_child: own ? chance(e, 'child') : null,
   };
 }

@@ -2,7 +2,7 @@
 import { thresholdsOf } from './edges.js';
 
 export const kClasses = {
-  p: 'persisting', d: 'disappearing', e: 'emerging', u: 'unmeasurable', x: 'dead',
+  p: 'persisting', d: 'disappearing', e: 'emerging', u: 'unmeasurable', x: 'silent',
 };
 export const kOrigins = { b: 'traced back to the base', f: 'emerged in fine-tuning', m: 'emerged at the merge' };
 
@@ -48,7 +48,7 @@ function classTest(wanted, { index, edges }) {
   switch (name) {
     case 'measurable': return (j) => index.measurable[j] === '1';
     case 'unmeasurable': return (j) => index.measurable[j] === '0' && index.density[j] > 0;
-    case 'dead': return (j) => !index.density[j];
+    case 'silent': return (j) => !index.density[j];
     case 'persisting': case 'disappearing': case 'emerging':
       return (j) => edges.some((e) => kClasses[e.classes[j]] === name);
     default: return () => true;

@@ -144,13 +144,13 @@ export function Explanations({ overview }) {
           <section>
             <h2>How well features are explained</h2>
             <Summary models={models} />
-            <p class="muted">Skipped: active on fewer than {count(models[0].explanations.threshold_tokens)} tokens.</p>
+            <p class="muted">Skipped: active on fewer than {count(models[0].explanations.threshold_tokens)} tokens of a half of the documents.</p>
           </section>
           <Histograms overview={overview} models={models} />
-          <Groups title="What features are about" of="model" caption="Share of a model's explained features by group; a share opens its list."
+          <Groups title="What features are about" of="model" caption="Share of a model's measurable features by group; a share opens the explained ones among them."
             rows={models.map((m) => [m.name, m.explanations.groups, (group) => modelHref(m.name, { group })])} />
-          {paths.length > 0 && <Groups title="By path" of="path" caption="Share of the explained features of each path by group." rows={paths} />}
-          {corpora.length > 0 && <Groups title="By corpus" of="corpus" caption="Share of the explained features by group, of each corpus." rows={corpora} />}
+          {paths.length > 0 && <Groups title="By path" of="path" caption="Share of the features on each path by group." rows={paths} />}
+          {corpora.length > 0 && <Groups title="By corpus" of="corpus" caption="Share of the activation on each corpus by group: every measurable feature counts as much as it is active there." rows={corpora} />}
         </>
       )}
     </>

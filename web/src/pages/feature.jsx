@@ -52,8 +52,11 @@ function Examples({ overview, feature, max, vocabulary }) {
   );
 }
 
+/** Of the partners that the report has of a measurable feature, all are measurable too. */
+const isMatch = (index, number, r, threshold) => threshold !== null && index.measurable[number] === '1' && r >= threshold;
+
 /** Every partner above the floor of the matches, which a report from a file has no room for. */
-function AllMatches({ overview, model, number, threshold }) {
+function AllMatches({ overview, model, number }) {
   const [wanted, setWanted] = useState(false);
   const { answer, error } = useAnswer(wanted ? `${model.name}/${number}` : null, () => matchesOf(model.name, number));
   return (
@@ -61,7 +64,7 @@ function AllMatches({ overview, model, number, threshold }) {
       <summary>All of its matches</summary>
       {error && <p class="warning">{error.message}</p>}
       {!answer && !error && <p class="muted">Looking them up…</p>}
-      {answer && (
+      {answer?.length > 0 && (
         <Table name={`matches of ${model.name} ${number}`}>
           <thead><tr><th>model</th><th class="text">feature</th><th>correlation</th></tr></thead>
           <tbody>
@@ -69,17 +72,18 @@ function AllMatches({ overview, model, number, threshold }) {
               <tr>
                 <th scope="row"><span class="dot" style={{ background: color(overview.models.findIndex((m) => m.name === other)) }} />{other}</th>
                 <td class="text"><a href={featureHref(other, feature)}>#{feature}</a></td>
-                <td class={r >= threshold ? 'best' : ''}>{fixed(r, 3)}</td>
+                <td>{fixed(r, 3)}</td>
               </tr>
             ))}
           </tbody>
         </Table>
       )}
+      {answer?.length === 0 && <p class="muted">None is at or above the floor.</p>}
     </details>
   );
 }
 
-function Matches({ overview, model, feature, edges, threshold, number }) {
+function Matches({ overview, model, index, feature, edges, threshold, number }) {
   const rows = feature.matches.flatMap(([other, pairs]) => pairs.map(([j, r], rank) => ({
     model: overview.models[other], tint: color(other), j, r, rank, of: pairs.length })));
   const without = overview.models.filter((m) => m.index !== null && m.name !== model.name
@@ -97,7 +101,7 @@ function Matches({ overview, model, feature, edges, threshold, number }) {
               <tr>
                 <th scope="row">{rank === 0 && <><span class="dot" style={{ background: tint }} />{m.name}</>}</th>
                 <td class="text"><a href={featureHref(m.name, j)}>#{j}</a></td>
-                <td class={r >= threshold ? 'best' : ''}>{fixed(r, 3)}</td>
+                <td class={isMatch(index, number, r, threshold) ? 'best' : ''}>{fixed(r, 3)}</td>
                 <td class="text">{edge && <Class code={edge.classes[number]} />}</td>
               </tr>
             );
@@ -107,15 +111,15 @@ function Matches({ overview, model, feature, edges, threshold, number }) {
             return (
               <tr>
                 <th scope="row"><span class="dot" style={{ background: color(overview.models.indexOf(m)) }} />{m.name}</th>
-                <td class="text muted">none above the floor</td><td>–</td>
+                <td class="text muted">{index.measurable[number] === '1' ? 'none that is measurable' : 'none'}</td><td>–</td>
                 <td class="text">{edge && <Class code={edge.classes[number]} />}</td>
               </tr>
             );
           })}
         </tbody>
       </Table>
-      {threshold !== null && <p class="muted">Bold: at or above {fixed(threshold, 2)}, a match.</p>}
-      {served && <AllMatches {...{ overview, model, number, threshold }} />}
+      {threshold !== null && <p class="muted">Bold: at or above {fixed(threshold, 2)}, a match.{index.measurable[number] === '0' && ' This feature is too rare to be counted, whatever it correlates with.'}</p>}
+      {served && <AllMatches {...{ overview, model, number }} />}
     </section>
   );
 }
@@ -147,6 +151,7 @@ function Card({ overview, model, number, r, threshold, vocabulary, own, paired }
   if (!data) return <p class="muted">Decoding…</p>;
   const [index, features, texts] = data;
   const feature = features[number % kFeaturesPerChunk];
+  const matched = own.measurable && threshold !== null && r >= threshold;
   const stored = paired?.find(([m, j]) => overview.models[m] === model && j === number);
   return (
     <>
@@ -155,7 +160,7 @@ function Card({ overview, model, number, r, threshold, vocabulary, own, paired }
         {r === null ? <span class="muted">#{number}, this feature</span> : <a href={featureHref(model.name, number)}>#{number}</a>}
       </h3>
       <p class="muted">
-        {r !== null && <>r = <b class={r >= threshold ? 'matched' : ''}>{fixed(r, 3)}</b>{threshold !== null && (r >= threshold ? ', a match' : ', no match')}; </>}
+        {r !== null && <>r = <b class={matched ? 'matched' : ''}>{fixed(r, 3)}</b>{threshold !== null && (matched ? ', a match' : ', no match')}; </>}
         density {density(index.density[number])}
       </p>
       {texts && <Explanation said={explanationsOf(texts).get(number)} brief />}
@@ -179,7 +184,7 @@ function Across({ overview, model, index, number, threshold, vocabulary, paired 
     <section>
       <h2>Across the family</h2>
       <div class="cards">
-        {cards.map((card) => <div class="card" key={card.model.name}><Card {...{ overview, threshold, vocabulary, paired }} {...card} own={{ model, number, maximum: index.max[number] }} /></div>)}
+        {cards.map((card) => <div class="card" key={card.model.name}><Card {...{ overview, threshold, vocabulary, paired }} {...card} own={{ model, number, maximum: index.max[number], measurable: index.measurable[number] === '1' }} /></div>)}
       </div>
     </section>
   );
@@ -283,7 +288,7 @@ function Found({ overview, model, number }) {
       </section>
       <Across {...{ overview, model, index, number, threshold, vocabulary, paired }} />
       <div class="columns">
-        <Matches {...{ overview, model, feature, edges, number, threshold }} />
+        <Matches {...{ overview, model, index, feature, edges, number, threshold }} />
         {feature.tokens.length > 0 && (
           <section>
             <h2>Tokens it is active on</h2>

@@ -22,10 +22,10 @@ export function ModelTabs({ overview, current, all }) {
   );
 }
 
-function Head({ label, name, sort, up, change, index }) {
+function Head({ label, name, sort, up, change }) {
   const on = sort === name;
   return (
-    <th scope="col" aria-sort={on ? (up !== (name === 'number') ? 'ascending' : 'descending') : undefined} key={index}>
+    <th scope="col" aria-sort={on ? (up !== (name === 'number') ? 'ascending' : 'descending') : undefined}>
       <button type="button" class="sort" onClick={() => change({ sort: name, up: on && !up ? '1' : '' })}>
         {label}{on ? (up !== (name === 'number') ? ' ▴' : ' ▾') : ''}
       </button>
@@ -49,7 +49,7 @@ function ClassOptions({ models }) {
         </>
       ))}
       <option value="unmeasurable">too rare to measure</option>
-      <option value="dead">silent on the matching text</option>
+      <option value="silent">silent on the matching text</option>
       <option value="all">all</option>
     </>
   );
@@ -106,7 +106,7 @@ function Controls({ overview, models, filters, change, explained }) {
       )}
       {on.length > 0 && (
         <label>
-          Path
+          {filters.tau === null ? 'Path' : `Path, at τ = ${fixed(overview.flow.threshold, 2)}`}
           <select value={filters.path} onChange={(e) => change({ path: e.currentTarget.value })}>
             <option value="">any</option>
             {on.map((number) => <option value={String(number)}>on a chain {paths[number]?.models.join(' → ')}</option>)}

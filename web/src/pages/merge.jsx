@@ -67,8 +67,8 @@ function Sweep({ sweep, models }) {
       <h2>{sweep.name ?? `${a} + ${b}`}</h2>
       <p>
         Every point is a model whose weights are a {sweep.method} merge of <b>{a}</b> and <b>{b}</b>;{' '}
-        {sweep.direction}. It is measured on the held-out text of both. The dashed lines are the
-        accuracy of {base ?? 'the base'}, from which both were fine-tuned.
+        {sweep.direction}. It is measured on the held-out text of both.
+        {baselines.base && ` The dashed lines are the accuracy of ${base}, from which both were fine-tuned.`}
       </p>
       <LineChart
         title={`Accuracy along the merge of ${a} and ${b}`}

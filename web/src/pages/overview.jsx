@@ -226,7 +226,7 @@ export function Overview({ overview, route }) {
 
 /** The same counts at every threshold, folded away. */
 function Thresholds({ edges }) {
-  const at = [...new Set(edges.flatMap((e) => e.thresholds.map((t) => t.threshold)))].sort((a, b) => a - b);
+  const at = thresholdsOf(edges);
   return (
     <details>
       <summary>At other thresholds</summary>

@@ -137,8 +137,12 @@ function OwnText({ overview, route }) {
   const [typed, setTyped] = useState(text);
   useEffect(() => setTyped(text), [text]);
   const data = useModels(overview);
-  const { answer, error } = useAnswer(text === '' ? null : text, () => annotate(text));
-  const submit = () => changeQuery(route, { text: typed, token: '0', feature: '' });
+  const [asked, setAsked] = useState(0);  // times, so that the same text can be asked again
+  const { answer, error } = useAnswer(text === '' ? null : `${asked}:${text}`, () => annotate(text));
+  const submit = () => {
+    setAsked(asked + 1);
+    changeQuery(route, { text: typed, token: '0', feature: '' });
+  };
   if (!data) return <p class="muted">Decoding…</p>;
   const tokens = answer?.[0]?.tokens.map((token) => token.text) ?? [];
   return (
