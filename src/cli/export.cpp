@@ -174,6 +174,18 @@ void export_run(const ExportOptions& options, const CommonOptions& common) {
   }
 }
 
+void refuse_options_of_the_other_format(const CLI::App& command, const std::string& format) {
+  for (const auto& [name, of] : {std::pair("--examples", kNeuronpedia),
+                                 {"--model-id", kNeuronpedia},
+                                 {"--source-set", kNeuronpedia},
+                                 {"--splits", kDelphi}}) {
+    if (command.count(name) > 0 && format != of) {
+      throw Error(
+          fmt::format("{}: it belongs to --format {}, but {} was asked for", name, of, format));
+    }
+  }
+}
+
 }  // namespace
 
 void add_export(CLI::App& app, CommonOptions& common) {
@@ -212,8 +224,9 @@ void add_export(CLI::App& app, CommonOptions& common) {
                    "neuronpedia: the source is LAYER-SOURCESET")
       ->capture_default_str();
   command->add_flag("--force", options->force, "Replace the files of an existing folder");
-  command->callback([options, &common] {
+  command->callback([options, command, &common] {
     common.apply();
+    refuse_options_of_the_other_format(*command, options->format);
     export_run(*options, common);
   });
 }

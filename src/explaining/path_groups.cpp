@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "core/error.hpp"
+#include "flow/path_features.hpp"
 #include "storage/files.hpp"
 
 namespace featflow {
@@ -14,23 +13,17 @@ namespace {
 
 using nlohmann::json;
 
-std::vector<int32_t> on_path(const json& flow, std::vector<std::string> models, bool first) {
-  if (first) std::ranges::reverse(models);
-  std::set<int32_t> reached;
-  for (size_t i = 0; i + 1 < models.size(); ++i) {
-    const std::string& parent = models[first ? i + 1 : i];
-    const std::string& child = models[first ? i : i + 1];
-    std::set<int32_t> next;
+LinksOf links_in(const json& flow) {
+  return [&flow](const std::string& parent, const std::string& child) {
+    std::vector<std::pair<int32_t, int32_t>> links;
     for (const json& edge : flow.at("family")) {
       if (edge.at("parent") != parent || edge.at("child") != child) continue;
       for (const json& link : edge.at("links")) {
-        const auto from = link.at(first ? 1 : 0).get<int32_t>();
-        if (i == 0 || reached.contains(from)) next.insert(link.at(first ? 0 : 1).get<int32_t>());
+        links.emplace_back(link.at(0).get<int32_t>(), link.at(1).get<int32_t>());
       }
     }
-    reached = std::move(next);
-  }
-  return {reached.begin(), reached.end()};
+    return links;
+  };
 }
 
 template <typename Read>
@@ -44,11 +37,6 @@ auto reading(const std::filesystem::path& flow_json, Read read) {
 }
 
 }  // namespace
-
-std::vector<int32_t> features_on_path(const std::filesystem::path& flow_json,
-                                      std::vector<std::string> models, bool first) {
-  return reading(flow_json, [&](const json& flow) { return on_path(flow, models, first); });
-}
 
 std::vector<std::pair<std::string, GroupShares>> path_groups(
     const std::filesystem::path& flow_json, const std::string& model,
@@ -80,7 +68,8 @@ std::vector<std::pair<std::string, GroupShares>> path_groups(
       const auto models = path.at("models").get<std::vector<std::string>>();
       if (models.size() < 3 || (models.front() != model && models.back() != model)) continue;
       add(fmt::format("{}: the whole path", fmt::join(models, " → ")),
-          on_path(flow, models, models.front() == model));
+          features_on_path(models, models.front() == model ? 0 : models.size() - 1,
+                           links_in(flow)));
     }
     return named;
   });

@@ -7,7 +7,6 @@
 #include <set>
 
 #include "core/error.hpp"
-#include "core/rng.hpp"
 #include "storage/files.hpp"
 #include "storage/temporary_folder.hpp"
 
@@ -43,43 +42,6 @@ class PathGroups : public ::testing::Test {
 
   void write(const json& flow) const { write_file_atomic(file_, flow.dump()); }
 };
-
-// Against chains counted one by one.
-TEST_F(PathGroups, EveryFeatureOnAChainIsOnThePath) {
-  for (uint64_t seed = 0; seed < 20; ++seed) {
-    Rng rng(seed, "links");
-    std::vector<json> links;
-    for (int edge = 0; edge < 3; ++edge) {
-      json list = json::array();
-      for (int32_t a = 0; a < kFeatures; ++a) {
-        for (int32_t b = 0; b < kFeatures; ++b) {
-          if (rng.uniform() < 0.06) list.push_back({a, b, 0.9});
-        }
-      }
-      links.push_back(list);
-    }
-    // No chain is listed, as happens to most where there are too many.
-    write(
-        {{"family",
-          {edge_of("a", "b", links[0]), edge_of("b", "c", links[1]), edge_of("c", "d", links[2]),
-           edge_of("a", "c", links[0])}},
-         {"paths", json::array({{{"models", {"a", "b", "c", "d"}}, {"listed", json::array()}}})}});
-    std::set<int32_t> firsts, lasts;
-    for (const json& x : links[0]) {
-      for (const json& y : links[1]) {
-        for (const json& z : links[2]) {
-          if (x[1] != y[0] || y[1] != z[0]) continue;
-          firsts.insert(x[0].get<int32_t>());
-          lasts.insert(z[1].get<int32_t>());
-        }
-      }
-    }
-    EXPECT_THAT(features_on_path(file_, {"a", "b", "c", "d"}, true),
-                ::testing::ElementsAreArray(firsts));
-    EXPECT_THAT(features_on_path(file_, {"a", "b", "c", "d"}, false),
-                ::testing::ElementsAreArray(lasts));
-  }
-}
 
 TEST_F(PathGroups, SharesAlongEdgesAndPaths) {
   write({{"family",

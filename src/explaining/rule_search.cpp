@@ -253,8 +253,13 @@ std::optional<RuleExplanation> RuleSearch::explain(const Column& column, Slots& 
   rules.search();
   result.rule = rules.best();
   result.fit_score = rules.best_fit();
+  score(rules, std::move(scored), result);
+  return result;
+}
 
-  // What the rule says of the scored half: a step for each entry, and the rest.
+void RuleSearch::score(const FeatureRules& rules, std::vector<std::pair<float, int32_t>> active,
+                       RuleExplanation& result) const {
+  // What the rule says: a step for each entry, and the rest.
   std::vector<Step> steps(result.rule.groups.size() + 1);
   double listed = 0;
   for (size_t g = 0; g < result.rule.groups.size(); ++g) {
@@ -265,20 +270,20 @@ std::optional<RuleExplanation> RuleSearch::explain(const Column& column, Slots& 
   steps.back().value = result.rule.elsewhere;
   steps.back().rows = static_cast<double>(row_count_[1]) - listed;
 
-  std::ranges::sort(scored);
+  std::ranges::sort(active);
   StepTruth truth;
   truth.rows = static_cast<double>(row_count_[1]);
-  const double zeros = truth.rows - static_cast<double>(scored.size());
+  const double zeros = truth.rows - static_cast<double>(active.size());
   truth.zero_rank = (zeros + 1) / 2;
   truth.rank_squares = zeros * truth.zero_rank * truth.zero_rank;
   std::unordered_map<int32_t, double> token_sums;  // Σ f by token
-  for (size_t first = 0; first < scored.size();) {
+  for (size_t first = 0; first < active.size();) {
     size_t last = first;
-    while (last < scored.size() && scored[last].first == scored[first].first) ++last;
+    while (last < active.size() && active[last].first == active[first].first) ++last;
     const double rank = zeros + static_cast<double>(first + last + 1) / 2;
     for (; first < last; ++first) {
-      const double f = scored[first].first;
-      const int32_t row = scored[first].second;
+      const double f = active[first].first;
+      const int32_t row = active[first].second;
       truth.sum += f;
       truth.squares += f * f;
       truth.rank_squares += rank * rank;
@@ -307,7 +312,6 @@ std::optional<RuleExplanation> RuleSearch::explain(const Column& column, Slots& 
   }
   tokens.push_back(unseen);
   result.token_score = step_correlation(tokens, truth);
-  return result;
 }
 
 double RuleSearch::rows_of_group(const Rule& rule, size_t group) const {

@@ -20,6 +20,8 @@ struct RuleOptions {
   double entry_worth = 0.01, condition_worth = 0.02;
 };
 
+class FeatureRules;
+
 /// A rule and how well it predicts its feature (definitions 21). Scores are on all rows of the half
 /// that nothing was fitted on; nullopt where the prediction or the feature is constant there.
 struct RuleExplanation {
@@ -50,7 +52,8 @@ class RuleSearch {
     RuleKey key = RuleKey::kToken;
     std::vector<int32_t> ids;  // [n]
     int64_t id_count = 0;
-    /// Conditions: none, and (but for pairs) each attribute of a kind that says more than the key.
+    /// Conditions: none, and (but for pairs) each attribute; a search tries those of a kind that
+    /// says more than the key.
     int64_t conditions = 1;
     std::array<std::vector<int32_t>, 2> rows;        // of a half [conditions, id_count]
     std::vector<std::pair<int32_t, int32_t>> pairs;  // of kPair [id_count] (previous, token)
@@ -61,6 +64,9 @@ class RuleSearch {
 
   void count();
   std::optional<RuleExplanation> explain(const Column& column, Slots& slots) const;
+  /// Of a rule on half 1, row by row of the feature, and E[f | token] beside it.
+  void score(const FeatureRules& rules, std::vector<std::pair<float, int32_t>> active,
+             RuleExplanation& result) const;
   /// Rows of half 1 that an entry of a rule fits.
   double rows_of_group(const Rule& rule, size_t group) const;
 

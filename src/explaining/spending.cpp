@@ -107,6 +107,4 @@ TokenUsage Spending::used() const {
   return used_;
 }
 
-std::optional<double> Spending::cost() const { return prices_.cost(used()); }
-
 }  // namespace featflow

@@ -54,7 +54,6 @@ class Spending {
   void settle(const TokenUsage& reserved, const TokenUsage& used);
 
   TokenUsage used() const;
-  std::optional<double> cost() const;
   const TokenPrices& prices() const { return prices_; }
 
  private:

@@ -50,7 +50,8 @@ TEST(Spending, NothingIsReservedBeyondTheLimit) {
   EXPECT_FALSE(dollars.reserve({60'000, 25'000}));
   EXPECT_TRUE(dollars.reserve({60'000, 20'000}));
   dollars.settle({60'000, 20'000}, {60'000, 20'000});
-  EXPECT_DOUBLE_EQ(*dollars.cost(), 1);
+  const TokenPrices prices{10, 20};
+  EXPECT_DOUBLE_EQ(*prices.cost(dollars.used()), 1);
 }
 
 // Eight at a time set aside four times what they use; all that fits is still spent.

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <set>
 #include <utility>
 
 #include "core/error.hpp"
+#include "flow/path_features.hpp"
 #include "report/overview.hpp"
 
 namespace featflow {
@@ -224,42 +224,16 @@ Json FlowPayload::summary(const std::vector<ReportNull>& nulls,
 namespace {
 
 /// Links [(parent feature, child feature)] of an edge of the family; none if there is no such edge.
-std::vector<std::pair<int64_t, int64_t>> links_of(const Json& flow, const Json& parent,
-                                                  const Json& child) {
-  std::vector<std::pair<int64_t, int64_t>> links;
+std::vector<std::pair<int32_t, int32_t>> links_of(const Json& flow, const std::string& parent,
+                                                  const std::string& child) {
+  std::vector<std::pair<int32_t, int32_t>> links;
   for (const Json& edge : flow.at("family")) {
     if (edge.at("parent") != parent || edge.at("child") != child) continue;
     for (const Json& link : edge.at("links")) {
-      links.emplace_back(link.at(0).get<int64_t>(), link.at(1).get<int64_t>());
+      links.emplace_back(link.at(0).get<int32_t>(), link.at(1).get<int32_t>());
     }
   }
   return links;
-}
-
-/// The features of model `at` of a path that lie on a chain of it: those that links lead to from
-/// its beginning and from its end.
-std::set<int64_t> on_chains(const Json& flow, const Json& models, size_t at) {
-  std::optional<std::set<int64_t>> from, to;
-  for (size_t i = 0; i < at; ++i) {
-    std::set<int64_t> next;
-    for (const auto& [parent, child] : links_of(flow, models.at(i), models.at(i + 1))) {
-      if (!from || from->contains(parent)) next.insert(child);
-    }
-    from = std::move(next);
-  }
-  for (size_t i = models.size() - 1; i > at; --i) {
-    std::set<int64_t> next;
-    for (const auto& [parent, child] : links_of(flow, models.at(i - 1), models.at(i))) {
-      if (!to || to->contains(child)) next.insert(parent);
-    }
-    to = std::move(next);
-  }
-  if (!from || !to) return from ? *from : to.value_or(std::set<int64_t>());
-  std::set<int64_t> both;
-  for (const int64_t j : *from) {
-    if (to->contains(j)) both.insert(j);
-  }
-  return both;
 }
 
 }  // namespace
@@ -279,11 +253,14 @@ std::vector<std::pair<int, std::string>> FlowPayload::paths_of(const std::string
   int index = -1;
   for (const Json& path : flow_->at("paths")) {
     ++index;
-    const Json& models = path.at("models");
+    const auto models = path.at("models").get<std::vector<std::string>>();
+    const auto links = [&](const std::string& parent, const std::string& child) {
+      return links_of(*flow_, parent, child);
+    };
     for (size_t at = 0; at < models.size(); ++at) {
-      if (models.at(at) != model) continue;
+      if (models[at] != model) continue;
       std::string on(static_cast<size_t>(feature_count), '0');
-      for (const int64_t j : on_chains(*flow_, models, at)) {
+      for (const int32_t j : features_on_path(models, at, links)) {
         check_feature(j, model, feature_count, "linked");
         on[static_cast<size_t>(j)] = '1';
       }
