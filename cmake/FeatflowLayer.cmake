@@ -1,11 +1,12 @@
-# featflow_layer(name [TORCH] [DEPENDS layer...] [LIBS lib...] [TEST_LIBS lib...] [SIMD_TESTS filter])
+# featflow_layer(name [TORCH] [GLUE] [DEPENDS layer...] [LIBS lib...] [TEST_LIBS lib...] [SIMD_TESTS filter])
 #
 # One static library per folder of src/: every *.cpp but *_test.cpp, which make one test program
 # per layer (<name>_test). DEPENDS are public, LIBS private: third-party headers stay in .cpp files.
+# GLUE calls what computes and does not compute itself: it is optimised less, to be built sooner.
 # *_simd.cpp are compiled once for each instruction set, each time into the namespace
 # FEATFLOW_INSTRUCTION_SET; the tests of SIMD_TESTS (a GoogleTest filter) are run with each.
 function(featflow_layer name)
-  cmake_parse_arguments(LAYER "TORCH" "SIMD_TESTS" "DEPENDS;LIBS;TEST_LIBS" ${ARGN})
+  cmake_parse_arguments(LAYER "TORCH;GLUE" "SIMD_TESTS" "DEPENDS;LIBS;TEST_LIBS" ${ARGN})
   if(LAYER_TORCH AND NOT FEATFLOW_TORCH)
     return()
   endif()
@@ -34,6 +35,10 @@ function(featflow_layer name)
   if(LAYER_TORCH)
     target_link_libraries(${target} PRIVATE torch)
     target_include_directories(${target} SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
+  endif()
+
+  if(LAYER_GLUE)
+    target_compile_options(${target} PRIVATE -O1)
   endif()
 
   if(simd)
