@@ -107,15 +107,13 @@ function machineText(result) {
 }
 
 const names = Object.keys(titles).filter((name) => results.has(name));
-const machines = [...new Set(names.map((name) => machineText(results.get(name))))];
 const parts = [
-  ...machines.map((machine) => `Measured on: ${machine}.`),
   '### Budgets',
   table(['what', 'budget', 'median (quartiles)', 'kept'], names.flatMap((name) => budgetRows(results.get(name)))),
 ];
 for (const name of names) {
   const result = results.get(name);
-  parts.push(`### ${titles[name]}`, name.endsWith('_growth') ? growthTable(result) : sideTable(result));
+  parts.push(`### ${titles[name]}`, `Measured on: ${machineText(result)}.`, name.endsWith('_growth') ? growthTable(result) : sideTable(result));
 }
 const text = parts.join('\n\n');
 

@@ -32,6 +32,8 @@ TextCounts count(const std::vector<const DocumentScores*>& models, BalanceDocume
   text.models = models.size();
   const size_t step = documents == BalanceDocuments::kEven ? 2 : 1;
   for (size_t d = 0; d < models.front()->predicted.size(); d += step) {
+    // Behind the tokens that were scored; a bootstrap that drew it would draw nothing.
+    if (models.front()->predicted[d] == 0) continue;
     text.predicted.push_back(static_cast<double>(models.front()->predicted[d]));
     for (const DocumentScores* scores : models) {
       FEATFLOW_CHECK(scores->correct.size() == models.front()->predicted.size(),

@@ -65,7 +65,7 @@ Balance find_balance(const std::vector<CurvePoint>& curve, const ParentNames& na
 struct BalanceInterval {
   static constexpr double kLevel = 0.95;
   int64_t resamples = 0;
-  int64_t documents_a = 0, documents_b = 0;  ///< What each resample draws from each text.
+  int64_t documents_a = 0, documents_b = 0;  ///< Scored ones: what a resample draws of each text.
   std::optional<double> low, high;           ///< None if no resample has a balance point.
   double no_crossing = 0;        ///< Share of resamples; they have no part in the interval.
   double several_crossings = 0;  ///< Share of resamples; they count with find_balance's choice.

@@ -194,6 +194,24 @@ TEST(BalanceInterval, AgreesWithASlowBootstrap) {
             21);
 }
 
+TEST(BalanceInterval, DocumentsThatWereNotScoredAreNotDrawn) {
+  Rng rng(3);
+  Drawn drawn = drawn_sweep(20, 11, rng);
+  const BalanceInterval own = balance_interval(drawn.curve, nullptr, BalanceDocuments::kEven, {});
+  for (CurvePoint& point : drawn.curve) {
+    for (const auto text : {&PairScores::a, &PairScores::b}) {
+      DocumentScores& scores = point.scores.*text;
+      for (auto* list : {&scores.predicted, &scores.correct}) list->resize(200, 0);
+      scores.loss.resize(200, 0);
+    }
+  }
+  const BalanceInterval with_more = balance_interval(drawn.curve, nullptr, BalanceDocuments::kEven, {});
+  EXPECT_EQ(own.documents_a, 10);
+  EXPECT_EQ(with_more.documents_a, 10);
+  EXPECT_EQ(with_more.low, own.low);
+  EXPECT_EQ(with_more.high, own.high);
+}
+
 TEST(BalanceInterval, CoversTheTrueBalancePoint) {
   // Nominally 95% of intervals hold the root; percentile intervals of 40 documents fall a little
   // short. 200 trials have a standard error of 1.5%.

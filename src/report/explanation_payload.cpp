@@ -64,8 +64,7 @@ void read_features(const std::filesystem::path& file, const std::string& model,
     }
     read(json, rows);
   } catch (const Json::exception& reason) {
-    throw Error(fmt::format("{}: not the file that its stage writes: {}", file.string(),
-                            in_quotes(reason.what(), 160)));
+    refuse_stage_file(file, reason);
   }
 }
 

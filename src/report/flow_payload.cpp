@@ -206,8 +206,7 @@ FlowPayload::FlowPayload(const std::filesystem::path& file)
     summary_of(*flow_, {}, {});
     limits();
   } catch (const Json::exception& reason) {
-    throw Error(fmt::format("{}: not the file that its stage writes: {}", file.string(),
-                            in_quotes(reason.what(), 160)));
+    refuse_stage_file(file, reason);
   }
 }
 
@@ -248,7 +247,7 @@ void FlowPayload::check_feature(int64_t feature, const std::string& model, int64
 }
 
 std::vector<std::pair<int, std::string>> FlowPayload::paths_of(const std::string& model,
-                                                               int64_t feature_count) const {
+                                                               int64_t feature_count) const try {
   std::vector<std::pair<int, std::string>> paths;
   int index = -1;
   for (const Json& path : flow_->at("paths")) {
@@ -268,9 +267,11 @@ std::vector<std::pair<int, std::string>> FlowPayload::paths_of(const std::string
     }
   }
   return paths;
+} catch (const Json::exception& reason) {
+  refuse_stage_file(file_, reason);
 }
 
-std::string FlowPayload::origins_of(const std::string& model, int64_t feature_count) const {
+std::string FlowPayload::origins_of(const std::string& model, int64_t feature_count) const try {
   std::string origins;
   for (const Json& merge : flow_->at("merges")) {
     if (merge.at("model") != model) continue;
@@ -286,10 +287,12 @@ std::string FlowPayload::origins_of(const std::string& model, int64_t feature_co
     }
   }
   return origins;
+} catch (const Json::exception& reason) {
+  refuse_stage_file(file_, reason);
 }
 
 std::vector<double> FlowPayload::thresholds_of(const std::string& parent,
-                                               const std::string& child) const {
+                                               const std::string& child) const try {
   std::vector<double> thresholds;
   for (const Json& edge : flow_->at("family")) {
     if (edge.at("parent") != parent || edge.at("child") != child) continue;
@@ -297,11 +300,13 @@ std::vector<double> FlowPayload::thresholds_of(const std::string& parent,
   }
   std::sort(thresholds.begin(), thresholds.end());
   return thresholds;
+} catch (const Json::exception& reason) {
+  refuse_stage_file(file_, reason);
 }
 
 std::map<int64_t, std::string> FlowPayload::verdicts_of(const std::string& parent,
                                                         const std::string& child,
-                                                        bool of_parent) const {
+                                                        bool of_parent) const try {
   std::map<int64_t, std::string> verdicts;
   for (const Json& edge : flow_->at("family")) {
     if (edge.at("parent") != parent || edge.at("child") != child) continue;
@@ -314,10 +319,12 @@ std::map<int64_t, std::string> FlowPayload::verdicts_of(const std::string& paren
     }
   }
   return verdicts;
+} catch (const Json::exception& reason) {
+  refuse_stage_file(file_, reason);
 }
 
 std::vector<EdgeClasses> FlowPayload::classes_of(const std::string& model,
-                                                 int64_t feature_count) const {
+                                                 int64_t feature_count) const try {
   std::vector<EdgeClasses> edges;
   for (const Json& edge : flow_->at("family")) {
     const bool is_parent = edge.at("parent") == model;
@@ -338,6 +345,8 @@ std::vector<EdgeClasses> FlowPayload::classes_of(const std::string& model,
     edges.push_back(std::move(classes));
   }
   return edges;
+} catch (const Json::exception& reason) {
+  refuse_stage_file(file_, reason);
 }
 
 }  // namespace featflow

@@ -20,18 +20,18 @@ struct Step {
   double tokens = 0, loss = 0;
 };
 
-[[noreturn]] void malformed(const std::filesystem::path& file, const std::exception& reason) {
+}  // namespace
+
+void refuse_stage_file(const std::filesystem::path& file, const std::exception& reason) {
   throw Error(fmt::format("{}: not the file that its stage writes: {}", file.string(),
                           in_quotes(reason.what(), 160)));
 }
-
-}  // namespace
 
 Json read_stage_json(const std::filesystem::path& file) {
   try {
     return Json::parse(read_file(file));
   } catch (const Json::exception& reason) {
-    malformed(file, reason);
+    refuse_stage_file(file, reason);
   }
 }
 
@@ -95,7 +95,7 @@ Json sweep_summary(const std::filesystem::path& file) {
       for (const char* key : {"t", "accuracy_a", "accuracy_b"}) point.at(key);
     }
   } catch (const Json::exception& reason) {
-    malformed(file, reason);
+    refuse_stage_file(file, reason);
   }
   return sweep;
 }
@@ -114,7 +114,7 @@ Json comparison_summary(const ReportComparison& comparison) {
       for (const char* key : {"name", "accuracy", "retained"}) baseline.at(key);
     }
   } catch (const Json::exception& reason) {
-    malformed(comparison.file, reason);
+    refuse_stage_file(comparison.file, reason);
   }
   summary["curves"] = Json::array();
   for (const ReportSweep& sweep : comparison.sweeps) {
@@ -148,7 +148,7 @@ Json causal_summary(const std::filesystem::path& file) {
     summary["pairs"] = std::move(pairs);
     return summary;
   } catch (const Json::exception& reason) {
-    malformed(file, reason);
+    refuse_stage_file(file, reason);
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 
@@ -9,6 +10,10 @@ namespace featflow {
 
 /// A stage's JSON file, whole. Throws Error naming the file if it is malformed.
 nlohmann::ordered_json read_stage_json(const std::filesystem::path& file);
+
+/// Throws the Error of a stage's file that is JSON, but of another shape: what is missing in it.
+[[noreturn]] void refuse_stage_file(const std::filesystem::path& file,
+                                    const std::exception& reason);
 
 /// Curves of at most `points` points out of a training's metrics.jsonl: {tokens, loss, averaged,
 /// validation {corpus: {tokens, loss, accuracy}}}. A point is the mean of `averaged` consecutive

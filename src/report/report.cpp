@@ -33,15 +33,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// Index of a model in the report. Throws Error if `where` names one that is not there.
-int model_index(const ReportInputs& inputs, const std::string& name, const std::string& where) {
-  for (size_t i = 0; i < inputs.models.size(); ++i) {
-    if (inputs.models[i].name == name) return static_cast<int>(i);
-  }
-  throw Error(fmt::format("{}: the model {} is not in this report; was the study changed since?",
-                          where, in_quotes(name)));
-}
-
 /// Everything about a model but its features.
 Json model_summary(const ReportModel& model) {
   Json corpora = Json::object();
@@ -404,6 +395,14 @@ bool leave_out(ExampleBudget& budget, double room) {
 }
 
 }  // namespace
+
+int model_index(const ReportInputs& inputs, const std::string& name, const std::string& where) {
+  for (size_t i = 0; i < inputs.models.size(); ++i) {
+    if (inputs.models[i].name == name) return static_cast<int>(i);
+  }
+  throw Error(fmt::format("{}: the model {} is not in this report; was the study changed since?",
+                          where, in_quotes(name)));
+}
 
 void write_report(const ReportInputs& inputs, const std::filesystem::path& html) {
   std::set<std::string> names;

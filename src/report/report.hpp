@@ -96,6 +96,10 @@ struct ReportInputs {
   ExampleBudget budget;
 };
 
+/// Index of a model in `inputs.models`. Throws Error if `where`, a file, names one that is not
+/// there.
+int model_index(const ReportInputs& inputs, const std::string& name, const std::string& where);
+
 /// Writes the report: one HTML file that needs no network and no other file. Its data are in
 /// gzip + base64 chunks which the page decodes when they are asked for (payload.hpp). The same
 /// inputs give the same bytes. Throws Error naming the file if a stage file is malformed or does

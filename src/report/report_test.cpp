@@ -143,6 +143,11 @@ TEST(Report, RefusesStageFilesThatDoNotFit) {
   write_file_atomic(bad, flow.dump());
   EXPECT_THAT(message_of([&](ReportInputs& in) { in.flow = bad; }),
               HasSubstr("bad.json: not the file that its stage writes"));
+  flow = Json::parse(read_file(study().inputs.flow));
+  flow["family"][0]["parent_features"].erase("silent");
+  write_file_atomic(bad, flow.dump());
+  EXPECT_THAT(message_of([&](ReportInputs& in) { in.flow = bad; }),
+              HasSubstr("bad.json: not the file that its stage writes"));
 }
 
 }  // namespace

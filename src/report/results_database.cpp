@@ -165,9 +165,6 @@ class Writer {
   }
 
   void write() {
-    for (size_t i = 0; i < inputs_.models.size(); ++i) {
-      ids_[inputs_.models[i].name] = static_cast<int64_t>(i);
-    }
     for (const ReportModel& model : inputs_.models) add_model(model);
     for (const std::filesystem::path& folder : inputs_.matches) add_matches(folder);
     if (flow_) add_edges();
@@ -185,7 +182,7 @@ class Writer {
     int64_t features = 0;
     if (!model.activations.empty()) features = add_features(model);
     Statement::insert(database_, "model", 6)
-        .run(ids_.at(model.name), model.name, parents, model.kind, model.method, features);
+        .run(id_of(model.name, {}), model.name, parents, model.kind, model.method, features);
     add_json_rows(model, model.explanations, "rule", {"text", "score", "token_score", "group"});
     add_json_rows(model, model.language_model_explanations, "description",
                   {"explanation", "simulation_score", "detection", "fuzzing"});
@@ -195,7 +192,7 @@ class Writer {
     const FeatureStatistics statistics = feature_statistics(ActivationShards(model.activations));
     const std::vector<uint8_t> usable =
         measurable(statistics, flow_ ? flow_->limits() : inputs_.limits);
-    const int64_t id = ids_.at(model.name);
+    const int id = id_of(model.name, {});
     Statement insert = Statement::insert(database_, "feature", 8);
     for (int64_t j = 0; j < statistics.feature_count(); ++j) {
       const auto at = static_cast<size_t>(j);
@@ -218,12 +215,11 @@ class Writer {
     Statement insert = Statement::insert(database_, table, 6);
     try {
       for (const Json& row : json.at("features")) {
-        insert.run(ids_.at(model.name), row.at("feature").get<int64_t>(), row.at(keys[0]),
+        insert.run(id_of(model.name, {}), row.at("feature").get<int64_t>(), row.at(keys[0]),
                    row.at(keys[1]), row.at(keys[2]), row.at(keys[3]));
       }
     } catch (const Json::exception& reason) {
-      throw Error(fmt::format("{}: not the file that its stage writes: {}", file.string(),
-                              in_quotes(reason.what(), 160)));
+      refuse_stage_file(file, reason);
     }
   }
 
@@ -266,23 +262,19 @@ class Writer {
       for (int64_t j = 0; j < feature_count; ++j) {
         const auto verdict = verdicts.find(j);
         insert.run(id_of(edge.parent, inputs_.flow), id_of(edge.child, inputs_.flow),
-                   ids_.at(model), j, kNames.at(edge.classes[static_cast<size_t>(j)]),
+                   id_of(model, {}), j, kNames.at(edge.classes[static_cast<size_t>(j)]),
                    verdict == verdicts.end() ? Json(nullptr) : Json(verdict->second));
       }
     }
   }
 
-  int64_t id_of(const std::string& model, const std::filesystem::path& where) const {
-    const auto found = ids_.find(model);
-    if (found != ids_.end()) return found->second;
-    throw Error(fmt::format("{}: the model {} is not in this report; was the study changed since?",
-                            where.string(), in_quotes(model)));
+  int id_of(const std::string& model, const std::filesystem::path& where) const {
+    return model_index(inputs_, model, where.string());
   }
 
   const ReportInputs& inputs_;
   Database database_;
   std::optional<FlowPayload> flow_;
-  std::map<std::string, int64_t> ids_;
 };
 
 }  // namespace

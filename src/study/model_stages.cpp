@@ -256,7 +256,7 @@ void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& grap
   Stage stage;
   stage.kind = "sweep";
   stage.name = merged.name;
-  stage.version = 2;
+  stage.version = 3;
   json settings = merge_json(study, merged);
   settings.update({{"steps", merged.merge.steps},
                    {"balance", merged.merge.balance},
