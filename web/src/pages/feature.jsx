@@ -138,7 +138,7 @@ function Paired({ overview, own, other, stored }) {
       <PointCloud points={points} xMax={own.maximum} yMax={other.maximum} color={color(overview.models.indexOf(other.model))}
         xLabel={name(own)} yLabel={name(other)} format={(v) => String(Number(v.toPrecision(2)))} title={`Activations of ${name(own)} and ${name(other)}`} />
       <p class="muted small">{points.length < rows
-        ? `${count(points.length)} of the ${count(rows)} tokens on which either is active, most of them strong ones`
+        ? `${count(points.length)} of the ${count(rows)} tokens on which either is active, more of the strong ones than of others`
         : `All ${count(rows)} tokens on which either is active`}</p>
     </>
   );
