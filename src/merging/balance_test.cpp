@@ -205,7 +205,8 @@ TEST(BalanceInterval, DocumentsThatWereNotScoredAreNotDrawn) {
       scores.loss.resize(200, 0);
     }
   }
-  const BalanceInterval with_more = balance_interval(drawn.curve, nullptr, BalanceDocuments::kEven, {});
+  const BalanceInterval with_more =
+      balance_interval(drawn.curve, nullptr, BalanceDocuments::kEven, {});
   EXPECT_EQ(own.documents_a, 10);
   EXPECT_EQ(with_more.documents_a, 10);
   EXPECT_EQ(with_more.low, own.low);

@@ -196,8 +196,9 @@ class ReportBuilder {
     std::map<int, std::vector<Json>> plots;  // by model, [feature]
     const auto plot = [&](int model, const FeatureColumns& own, int other,
                           const FeatureColumns& theirs) {
-      for (const auto& [partner_model, partners] : partners_.at(model)) {
-        if (partner_model != other) continue;
+      for (const auto& entry : partners_.at(model)) {
+        if (entry.first != other) continue;
+        const auto& partners = entry.second;  // clang 14 captures no structured bindings
         std::vector<Json>& rows = plots[model];
         rows.resize(partners.size(), Json::array());
         parallel_for(std::ssize(partners), 64, [&](int64_t begin, int64_t end, int) {

@@ -19,16 +19,9 @@ function intervalName(interval, intervals) {
 /** Text with one feature's activations, and the same in words for those who do not see colours. */
 function Shown({ example, levels, peak, vocabulary }) {
   const { tokens } = example;
-  const active = [];
-  for (let i = 0; i < levels.length; i += 2) {
-    active.push(`${vocabulary[tokens[levels[i]]]} ${percent(levels[i + 1] / 255, 0)}`);
-  }
   return (
-    <div>
-      <TokenText tokens={tokens} levels={spreadLevels(levels, tokens.length)} scale={1}
-        peak={peak ? example.peak : -1} vocabulary={vocabulary} />
-      <span class="unseen">{active.length ? `Active on: ${active.join(', ')}.` : 'Not active here.'}</span>
-    </div>
+    <TokenText tokens={tokens} levels={spreadLevels(levels, tokens.length)} scale={1}
+      peak={peak ? example.peak : -1} vocabulary={vocabulary} format={(share) => percent(share, 0)} />
   );
 }
 

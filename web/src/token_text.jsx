@@ -15,14 +15,17 @@ export function Token({ text }) {
 export const kHighlight = '213, 94, 0';  // vermillion; strength is opacity, so it survives grey printing
 
 /** For whom colours say nothing: the active tokens with their values. */
-const spoken = (tokens, levels, scale, vocabulary) => tokens.flatMap((id, i) => (
-  levels[i] ? [`${vocabulary[id]?.trim() || 'white space'} ${fixed((levels[i] / 255) * scale, 2)}`] : [])).join(', ');
+function spoken(tokens, levels, scale, vocabulary, format) {
+  const active = tokens.flatMap((id, i) => (
+    levels[i] ? [`${vocabulary[id]?.trim() || 'white space'} ${format((levels[i] / 255) * scale)}`] : []));
+  return active.length ? `Active on: ${active.join(', ')}.` : 'Not active here.';
+}
 
 /**
  * tokens: ids; levels: Uint8Array or number[] in 0…255 of `scale`; peak: offset of the example's
- * strongest token. Line breaks end the line only if `breaks`.
+ * strongest token. Line breaks end the line only if `breaks`. format: of the values that are spoken.
  */
-export function TokenText({ tokens, levels, scale, peak, vocabulary, breaks }) {
+export function TokenText({ tokens, levels, scale, peak, vocabulary, breaks, format = (v) => fixed(v, 2) }) {
   const [note, setNote] = useState(null);
   return (
     <div class="tokens" onMouseLeave={() => setNote(null)}>
@@ -44,7 +47,7 @@ export function TokenText({ tokens, levels, scale, peak, vocabulary, breaks }) {
           </span>
         );
       })}
-      <span class="unseen">{`. Active: ${spoken(tokens, levels, scale, vocabulary)}.`}</span>
+      <span class="unseen">{spoken(tokens, levels, scale, vocabulary, format)}</span>
       {note && <span class="note" role="status"><Token text={note.text} /> {fixed(note.value, 3)}</span>}
     </div>
   );
