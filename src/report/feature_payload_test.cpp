@@ -167,10 +167,11 @@ TEST(ReportFeatures, TokensAreByShareOfActivationWithTheirRatio) {
     EXPECT_LE(share, before);
     before = share;
   }
-  for (const auto& [id, value] : mass) {
-    if (value / all > before + 1e-9) {
+  for (const auto& entry : mass) {
+    const int32_t id = entry.first;  // clang 14 captures no structured bindings
+    if (entry.second / all > before + 1e-9) {
       EXPECT_TRUE(std::any_of(tokens.begin(), tokens.end(),
-                              [&](const Json& entry) { return entry.at(0) == id; }));
+                              [&](const Json& shown) { return shown.at(0) == id; }));
     }
   }
 }

@@ -124,7 +124,8 @@ TEST(PairsPage, ShowsTheActivationsOfBothFeatures) {
   EXPECT_EQ(overview["intervals"], 3);
   for (size_t i = 0; i < 3; ++i) {
     const SampledPair& sampled = family().page.sample.pairs[i];
-    const auto& [parent, child] = family().page.edges[static_cast<size_t>(sampled.edge)];
+    const auto& edge = family().page.edges[static_cast<size_t>(sampled.edge)];
+    const std::string &parent = edge.first, &child = edge.second;
     const Json pair = html.chunk(overview["pairs"][i]["chunk"].get<int64_t>());
     const auto expected = [&](const std::string& side, const Json& example) {
       const bool of_parent = (side == "left") == sampled.parent_left;
