@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <list>
+#include <map>
 
 #include "activations/harvest.hpp"
 #include "autoencoder/saelens.hpp"
@@ -12,6 +13,7 @@
 #include "core/interrupt.hpp"
 #include "core/log.hpp"
 #include "features/columns.hpp"
+#include "features/statistics.hpp"
 #include "report/server.hpp"
 #include "study/run_folder.hpp"
 #include "study/stages.hpp"
@@ -114,7 +116,7 @@ class Columns {
     } else {
       kept_.splice(kept_.begin(), kept_, known);
     }
-    const Column column = kept_.front().columns.column(0);
+    const Column column = kept_.front().columns.column(name.feature);
     return {column, column.values.empty() ? 0 : std::ranges::max(column.values)};
   }
 
@@ -125,29 +127,20 @@ class Columns {
     FeatureColumns columns;
   };
 
-  FeatureColumns read(const FeatureName& name) const {
+  FeatureColumns read(const FeatureName& name) {
     const ActivationShards shards(stage_folder(run_, "activations/" + name.model, "activations"));
     if (name.feature >= shards.feature_count()) {
       throw Error(fmt::format("{} has {} features, and none is numbered {}", name.model,
                               shards.feature_count(), name.feature));
     }
-    SparseRows rows;
-    rows.feature_count = 1;
-    const auto feature = static_cast<int32_t>(name.feature);
-    shards.for_each([&](const FeatureActivations& shard, int64_t) {
-      throw_if_interrupted();
-      const SparseRows kept = keep_features(shard.rows, {&feature, 1});
-      const int64_t before = rows.active();
-      rows.features.insert(rows.features.end(), kept.features.begin(), kept.features.end());
-      rows.values.insert(rows.values.end(), kept.values.begin(), kept.values.end());
-      for (int64_t row = 0; row < kept.rows(); ++row) {
-        rows.row_offsets.push_back(before + kept.row_offsets[static_cast<size_t>(row) + 1]);
-      }
-    });
-    return transpose(rows);
+    std::vector<int64_t>& active_tokens = active_tokens_[name.model];
+    if (active_tokens.empty()) active_tokens = feature_statistics(shards).active_tokens;
+    return transpose(shards, active_tokens,
+                     {.first_feature = name.feature, .end_feature = name.feature + 1});
   }
 
   std::string run_;
+  std::map<std::string, std::vector<int64_t>> active_tokens_;  // [m] of each model asked for
   std::list<Kept> kept_;  // the last one asked for stands first
 };
 
@@ -197,7 +190,8 @@ void serve(const ServeOptions& options, const CommonOptions& common) {
 void add_serve(CLI::App& app, CommonOptions& common) {
   auto options = std::make_shared<ServeOptions>();
   CLI::App* command = add_command(
-      app, "serve", "A run's report on a local server that annotates texts with features",
+      app, "serve",
+      "A run's report on a local server that also reads texts of yours and finds all matches",
       "featflow serve runs/quick\n"
       "  curl -H 'Content-Type: application/json' -d '{\"text\": \"local x = nil\"}' "
       "localhost:8080/api/annotate",

@@ -54,3 +54,12 @@ export const shoot = (page, name, width) => screenshots
 
 /** What a line of tokens says, without the stand-ins for white space. */
 export const plainText = (line) => line.replaceAll('·', ' ').replaceAll('↵', '\n');
+
+/** On a page of text: goes to the next token on which some feature is active, and marks that in the text. */
+export async function markAnActiveFeature(page) {
+  await page.focus('.chooser');
+  for (let i = 0; i < 40 && !(await page.$('.active button')); ++i) await page.keyboard.press('ArrowRight');
+  await page.click('.active button');
+  await page.waitForFunction(() => location.hash.includes('feature='));
+  assert.ok(await page.$('.chooser .tok.on[aria-selected=true]'), 'the feature is marked on the token it is active on');
+}

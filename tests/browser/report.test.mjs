@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { checkWidth, pageOpener, plainText, shoot } from './browser.mjs';
+import { checkWidth, markAnActiveFeature, pageOpener, plainText, shoot } from './browser.mjs';
 
 assert.ok(process.env.REPORT, 'REPORT names the report to open');
 const open = pageOpener(process.env.REPORT);
@@ -246,11 +246,7 @@ test('a sample of text shows what is active on each token, in every model', asyn
   const models = await page.$$eval('.card section', (cards) => cards.length);
   assert.ok(models >= 2);
   assert.equal(await page.$$eval('.chooser [aria-selected=true]', (tokens) => tokens.length), 1);
-  await page.focus('.chooser');
-  for (let i = 0; i < 40 && !(await page.$('.active button')); ++i) await page.keyboard.press('ArrowRight');
-  await page.click('.active button');
-  await page.waitForFunction(() => location.hash.includes('feature='));
-  assert.ok(await page.$('.chooser .tok.on[aria-selected=true]'), 'the feature is marked on the token it is active on');
+  await markAnActiveFeature(page);
   assert.doesNotMatch(await page.textContent('main'), /undefined|NaN|\[object/);
   await shoot(page, 'text', 1280);
   assert.deepEqual(faults, []);

@@ -2,7 +2,7 @@
 //   URL=http://127.0.0.1:8080/ [SCREENSHOTS=folder] [CHROMIUM=/usr/bin/chromium] node --test served.test.mjs
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkWidth, pageOpener, plainText, shoot } from './browser.mjs';
+import { checkWidth, markAnActiveFeature, pageOpener, plainText, shoot } from './browser.mjs';
 
 assert.ok(process.env.URL, 'URL names the served report');
 const open = pageOpener(process.env.URL);
@@ -16,11 +16,7 @@ for (const width of [1280, 800]) {
     await page.waitForSelector('.chooser [role=option]');
     assert.match(plainText(await page.textContent('.chooser')).replaceAll('\n', ''), /local x = nil<script>alert\(1\)<\/script>Once upon a time/);
     assert.ok((await page.$$('.card section')).length >= 2, 'each model has its features');
-    await page.focus('.chooser');
-    for (let i = 0; i < 40 && !(await page.$('.active button')); ++i) await page.keyboard.press('ArrowRight');
-    await page.click('.active button');
-    await page.waitForFunction(() => location.hash.includes('feature='));
-    assert.ok(await page.$('.chooser .tok.on[aria-selected=true]'), 'the feature is marked on the token it is active on');
+    await markAnActiveFeature(page);
     assert.doesNotMatch(await page.textContent('main'), /undefined|NaN|\[object/);
     await checkWidth(page, 'own text');
     await shoot(page, 'own-text', width);
