@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -7,7 +8,7 @@
 #include "cli/explain_language_model.hpp"
 #include "cli/results.hpp"
 #include "core/error.hpp"
-#include "core/nearest.hpp"
+#include "features/feature_name.hpp"
 #include "storage/files.hpp"
 #include "study/hypotheses.hpp"
 #include "study/stages.hpp"
@@ -77,37 +78,23 @@ void print_summaries(const std::vector<Json>& models) {
   }
 }
 
-// "Lua/123" → the feature's row of explanations.json.
+// The feature's row of explanations.json.
 Json explained_feature(const std::vector<Json>& models, const std::string& asked) {
-  const size_t slash = asked.rfind('/');
-  const auto malformed = [&] {
-    return Error(fmt::format("--feature {}: expected MODEL/NUMBER, such as {}/12", in_quotes(asked),
-                             models.front().at("model").get<std::string>()));
-  };
-  if (slash == std::string::npos) throw malformed();
-  const std::string name = asked.substr(0, slash), digits = asked.substr(slash + 1);
-  if (digits.empty() || digits.size() > 9 ||
-      digits.find_first_not_of("0123456789") != std::string::npos) {
-    throw malformed();
-  }
   std::vector<std::string> names;
-  for (const Json& model : models) {
-    names.push_back(model.at("model"));
-    if (names.back() != name) continue;
-    for (const Json& feature : model.at("features")) {
-      if (feature.at("feature") == std::stoll(digits)) {
-        Json found = {{"model", name}};
-        found.update(feature);
-        return found;
-      }
-    }
-    throw Error(
-        fmt::format("--feature {}: not explained, as it is active on fewer than {} tokens "
-                    "of a half of the documents, or there is no such feature",
-                    in_quotes(asked), model.at("threshold_tokens").get<int64_t>()));
+  for (const Json& model : models) names.push_back(model.at("model"));
+  const FeatureName name = parse_feature_name(asked, names);
+  const Json& model =
+      models[static_cast<size_t>(std::ranges::find(names, name.model) - names.begin())];
+  for (const Json& feature : model.at("features")) {
+    if (feature.at("feature") != name.feature) continue;
+    Json found = {{"model", name.model}};
+    found.update(feature);
+    return found;
   }
   throw Error(
-      fmt::format("--feature {}: no such model; {}", in_quotes(asked), expected_name(name, names)));
+      fmt::format("{}: not explained, as it is active on fewer than {} tokens of a half of the "
+                  "documents, or there is no such feature",
+                  in_quotes(asked), model.at("threshold_tokens").get<int64_t>()));
 }
 
 void explain(const ExplainOptions& options, const CommonOptions& common) {
@@ -247,8 +234,9 @@ void add_explain(CLI::App& app, CommonOptions& common) {
       "  featflow explain runs/quick --hypothesis = --hypothesis '/[A-Z]+/'",
       common);
   command->add_option("run", options->run, "Run folder")->required();
-  auto* features = command->add_option("--feature", options->features, "MODEL/NUMBER; repeatable")
-                       ->allow_extra_args(false);
+  auto* features =
+      command->add_option("--feature", options->features, "Only these: MODEL/NUMBER; repeatable")
+          ->allow_extra_args(false);
   auto* hypothesis =
       command
           ->add_option(
@@ -262,11 +250,12 @@ void add_explain(CLI::App& app, CommonOptions& common) {
                  "Do not remove the features to see what they do")
       ->needs(hypothesis);
   auto language_model = std::make_shared<LanguageModelFlags>();
-  add_language_model_flags(*command, language_model)->excludes(features)->excludes(hypothesis);
+  add_language_model_flags(*command, language_model)->excludes(hypothesis);
+  for (const char* drawn : {"--of", "--per-class"}) command->get_option(drawn)->excludes(features);
   command->callback([options, language_model, &common] {
     common.apply();
     if (language_model->asked) {
-      explain_run_by_language_model(options->run, *language_model, common);
+      explain_run_by_language_model(options->run, options->features, *language_model, common);
     } else if (options->hypotheses.empty()) {
       explain(*options, common);
     } else {

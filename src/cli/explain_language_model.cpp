@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "core/error.hpp"
 #include "core/log.hpp"
+#include "features/feature_name.hpp"
 #include "storage/files.hpp"
 
 namespace featflow {
@@ -83,12 +85,9 @@ CLI::Option* add_language_model_flags(CLI::App& command,
           ->capture_default_str(),
       command.add_option("--of", flags->of, "Model of the family; repeatable (default: all)")
           ->allow_extra_args(false),
-      command.add_option("--features", flags->run.features, "Numbers of features, with commas")
-          ->delimiter(',')
-          ->allow_extra_args(false),
       command
           .add_option("--per-class", flags->run.per_class,
-                      "Features of each class on each edge, if none are named")
+                      "Features of each class on each edge, if no --feature is named")
           ->check(CLI::Range(1, 100'000))
           ->capture_default_str(),
       command.add_option("--budget", flags->budget,
@@ -122,25 +121,27 @@ CLI::Option* add_language_model_flags(CLI::App& command,
   return asked;
 }
 
-void explain_run_by_language_model(const std::string& run, const LanguageModelFlags& flags,
-                                   const CommonOptions& common) {
+void explain_run_by_language_model(const std::string& run, const std::vector<std::string>& features,
+                                   const LanguageModelFlags& flags, const CommonOptions& common) {
   if (flags.run.explain.model.endpoint.base_url.empty()) throw CLI::RequiredError("--base-url");
   if (flags.run.explain.model.endpoint.model.empty()) throw CLI::RequiredError("--model");
   const SavedStudy saved = load_run(run);
-  std::vector<std::string> models = flags.of;
-  if (models.empty()) {
-    for (const ModelSettings& member : saved.study.family()) models.push_back(member.name);
-  }
-  if (models.size() > 1 && !flags.run.features.empty()) {
-    throw Error("--features without --of: numbers of features are those of one model; name it");
+  std::vector<std::string> family;
+  for (const ModelSettings& member : saved.study.family()) family.push_back(member.name);
+  std::map<std::string, std::vector<int32_t>> named;
+  for (const std::string& feature : features) {
+    const FeatureName name = parse_feature_name(feature, family);
+    named[name.model].push_back(static_cast<int32_t>(name.feature));
   }
   LanguageModelRunOptions options = flags.run;
   if (flags.server_temperature) options.explain.model.temperature.reset();
   if (!flags.budget.empty()) options.explain.model.limit = parse_spending_limit(flags.budget);
 
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
-  for (const std::string& model : models) {
+  for (const std::string& model : flags.of.empty() ? family : flags.of) {
     options.model = model;
+    options.features = named[model];  // none: drawn by class
+    if (!features.empty() && options.features.empty()) continue;
     options.confirm = [&](const LanguageModelEstimate& estimate) {
       if (!flags.dry_run) {
         log_info(in_words(model, estimate));

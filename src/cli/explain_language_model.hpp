@@ -24,9 +24,10 @@ struct LanguageModelFlags {
 CLI::Option* add_language_model_flags(CLI::App& command,
                                       const std::shared_ptr<LanguageModelFlags>& flags);
 
-/// Explains features of each model: the estimate goes to stderr before anything is sent, the
-/// results to stdout. The budget is that of all models together. Throws Error and Interrupted.
-void explain_run_by_language_model(const std::string& run, const LanguageModelFlags& flags,
-                                   const CommonOptions& common);
+/// Explains features of each model, those of `features` (MODEL/NUMBER) if any are named: the
+/// estimate goes to stderr before anything is sent, the results to stdout. The budget is that of
+/// all models together. Throws Error and Interrupted.
+void explain_run_by_language_model(const std::string& run, const std::vector<std::string>& features,
+                                   const LanguageModelFlags& flags, const CommonOptions& common);
 
 }  // namespace featflow

@@ -27,8 +27,8 @@ constexpr const char* kKey = "sk-secret-0123456789";
 
 class ChatClientTest : public ::testing::Test {
  protected:
-  ChatClientTest() { ::setenv(kKeyVariable, kKey, 1); }
-  ~ChatClientTest() override { ::unsetenv(kKeyVariable); }
+  void SetUp() override { ::setenv(kKeyVariable, kKey, 1); }
+  void TearDown() override { ::unsetenv(kKeyVariable); }
 
   static ChatEndpoint endpoint(const std::string& base_url) {
     ChatEndpoint endpoint;

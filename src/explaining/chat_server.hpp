@@ -26,7 +26,7 @@ class ChatServer {
   };
   using Answer = std::function<Reply(const Request&)>;
 
-  explicit ChatServer(Answer answer);
+  explicit ChatServer(const Answer& answer);
   ~ChatServer();
 
   std::string base_url() const;

@@ -22,7 +22,7 @@ struct ChatServer::Impl {
   int64_t at_once = 0, most_at_once = 0;
 };
 
-ChatServer::ChatServer(Answer answer) : impl_(std::make_unique<Impl>()) {
+ChatServer::ChatServer(const Answer& answer) : impl_(std::make_unique<Impl>()) {
   impl_->server.new_task_queue = [] { return new httplib::ThreadPool(12); };
   impl_->server.Post(
       "/v1/chat/completions", [this, answer](const httplib::Request& from, httplib::Response& to) {
@@ -43,7 +43,7 @@ ChatServer::ChatServer(Answer answer) : impl_(std::make_unique<Impl>()) {
           --impl_->at_once;
         }
         to.status = reply.status;
-        for (const auto& [name, value] : reply.headers) to.set_header(name.c_str(), value);
+        for (const auto& [name, value] : reply.headers) to.set_header(name, value);
         if (!reply.cut) {
           to.set_content(reply.body, "application/json");
           return;

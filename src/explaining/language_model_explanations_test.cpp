@@ -35,8 +35,8 @@ const PlantedColours& planted() {
 
 class LanguageModelExplanationsTest : public ::testing::Test {
  protected:
-  LanguageModelExplanationsTest() { ::setenv(kKeyVariable, "sk-secret-0123456789", 1); }
-  ~LanguageModelExplanationsTest() override { ::unsetenv(kKeyVariable); }
+  void SetUp() override { ::setenv(kKeyVariable, "sk-secret-0123456789", 1); }
+  void TearDown() override { ::unsetenv(kKeyVariable); }
 
   LanguageModelExplainOptions options(const ChatServer& server) const {
     LanguageModelExplainOptions options;

@@ -65,14 +65,14 @@ std::vector<CurvePoint> curve_of(const Accuracy& accuracy, int steps = 51) {
 
 class SweepTest : public ::testing::Test {
  protected:
-  SweepTest() {
+  void SetUp() override {
     std::filesystem::remove_all(root_);
     create_folder(root_);
     config_.merge.method = MergeMethod::kLinear;
     config_.names = {"Lua", "TinyStories"};
     config_.base_name = "BabyPython";
   }
-  ~SweepTest() override { std::filesystem::remove_all(root_); }
+  void TearDown() override { std::filesystem::remove_all(root_); }
 
   SweepResult run(const Evaluate& evaluate, const std::string& folder = "sweep",
                   bool with_base = true) {

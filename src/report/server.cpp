@@ -26,7 +26,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr char kJson[] = "application/json";
-constexpr size_t kMostWaiting = 64;
 
 void answer(httplib::Response& response, int status, const Json& json) {
   response.status = status;
@@ -154,7 +153,6 @@ struct ReportServer::Impl {
     {
       const std::lock_guard lock(mutex);
       if (closing) return refuse(response, 503, "the server ends");
-      if (tasks.size() >= kMostWaiting) return refuse(response, 503, "too many questions at once");
       tasks.push_back(task);
     }
     wanted.notify_one();

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "features/feature_name.hpp"
 #include "report/paired_activations.hpp"
 #include "report/results_database.hpp"
 
@@ -21,11 +22,6 @@ struct AnnotatedToken {
 struct AnnotatedText {
   std::string model;
   std::vector<AnnotatedToken> tokens;
-};
-
-struct FeatureName {
-  std::string model;
-  int64_t feature = 0;
 };
 
 /// What a page asks of its server. Each is called from the thread of ReportServer::run, one at a

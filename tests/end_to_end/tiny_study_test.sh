@@ -156,6 +156,13 @@ grep -q 'shuffled features' explained.txt || fail "nothing to compare explanatio
 "$FEATFLOW" explain run --hypothesis e --json >hypothesis.json || fail "explain --hypothesis"
 grep -q '"effect_correlation"' hypothesis.json || fail "no causal check: $(head -c 300 hypothesis.json)"
 "$FEATFLOW" explain run --hypothesis '/[a-z]/' --no-causal >/dev/null || fail "explain with an expression"
+# What a language model would be asked, by nobody being asked: of all models, or of the features named.
+estimate() { "$FEATFLOW" explain run --language-model --base-url http://127.0.0.1:1/v1 --model m --estimate "$@" 2>/dev/null; }
+[[ $(estimate | cut -d : -f 1 | paste -sd ' ') == "Base Lua Stories Merged" ]] ||
+  fail "an estimate of each model: $(estimate)"
+[[ $(estimate --feature Lua/3 --feature Lua/5) =~ ^Lua:\ ([0-2])\ features\ \(([0-2])\ more ]] &&
+  ((BASH_REMATCH[1] + BASH_REMATCH[2] == 2)) ||
+  fail "an estimate of two features: $(estimate --feature Lua/3 --feature Lua/5)"
 refused "expected MODEL/NUMBER" "$FEATFLOW" explain run --feature 12
 refused "no such model" "$FEATFLOW" explain run --feature Lau/12
 refused "not a regular expression" "$FEATFLOW" explain run --hypothesis '/[/'
