@@ -404,7 +404,7 @@ LanguageModelEstimate estimate_language_model(const LanguageModelSource& source,
   estimate.features = std::ssize(enough);
   estimate.skipped = std::ssize(skipped);
   const auto count = [&](const ChatPrompt& prompt, int64_t output) {
-    const auto reply = session.stored(prompt);
+    auto reply = session.stored(prompt);
     if (reply) {
       ++estimate.cached;
     } else {

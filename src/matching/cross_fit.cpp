@@ -8,6 +8,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <tuple>
 
 #include "core/error.hpp"
@@ -244,12 +245,17 @@ std::vector<uint8_t> counted_rows(const FeatureActivations& activations,
   return rows_of_corpora(activations, options.correlation.corpora);
 }
 
-/// 95% percentile interval.
-std::pair<double, double> interval(std::vector<double> resampled) {
+/// 95% of the resampled figures, moved so that their mean is the figure itself: documents drawn
+/// again repeat, so that all correlations are of less text and the mean is off by more than the
+/// figures differ (docs/decisions/0007). Within 0 and `most`.
+std::pair<double, double> interval(std::vector<double> resampled, double figure, double most) {
   std::ranges::sort(resampled);
-  const auto last = static_cast<double>(resampled.size() - 1);
-  return {resampled[static_cast<size_t>(std::floor(kTail * last))],
-          resampled[static_cast<size_t>(std::ceil((1 - kTail) * last))]};
+  const auto count = static_cast<double>(resampled.size());
+  const double moved = figure - std::accumulate(resampled.begin(), resampled.end(), 0.0) / count;
+  const auto end = [&](double quantile) {
+    return std::clamp(resampled[static_cast<size_t>(quantile)] + moved, 0.0, most);
+  };
+  return {end(std::floor(kTail * (count - 1))), end(std::ceil((1 - kTail) * (count - 1)))};
 }
 
 /// One direction of cross_fit_conditional: own features measured in both others.
@@ -324,8 +330,10 @@ CrossFit cross_fit(const FeatureActivations& a, const FeatureActivations& b,
       }
     }
   });
-  std::tie(result.a.low, result.a.high) = interval(std::move(resampled_a));
-  std::tie(result.b.low, result.b.high) = interval(std::move(resampled_b));
+  for (auto [count, resampled] : {std::pair{&result.a, &resampled_a}, {&result.b, &resampled_b}}) {
+    std::tie(count->low, count->high) =
+        interval(std::move(*resampled), count->matched, static_cast<double>(count->measurable));
+  }
   return result;
 }
 
@@ -373,7 +381,9 @@ ConditionalFit cross_fit_conditional(const FeatureActivations& own, const Featur
       shares[static_cast<size_t>(i)] = resampled.share();
     }
   });
-  if (options.resamples > 0) std::tie(result.low, result.high) = interval(std::move(shares));
+  if (options.resamples > 0) {
+    std::tie(result.low, result.high) = interval(std::move(shares), result.share(), 1);
+  }
   return result;
 }
 

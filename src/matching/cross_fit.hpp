@@ -21,7 +21,7 @@ struct CrossFitOptions {
 struct CrossFittedCount {
   int64_t measurable = 0;    ///< On all rows counted.
   double matched = 0;        ///< Mean over the two directions.
-  double low = 0, high = 0;  ///< 95% percentile interval of `matched`.
+  double low = 0, high = 0;  ///< 95% interval of `matched`.
 
   double share() const { return measurable ? matched / static_cast<double>(measurable) : 0; }
 };
@@ -33,10 +33,11 @@ struct CrossFit {
 
 /// Definitions 13. Documents are split in two halves, in turn within each corpus. The best partner
 /// of every measurable feature is chosen on one half, and counted as a match if r ≥ τ on the
-/// other; then the halves are swapped. The interval resamples groups of documents of the
-/// measuring half with their partners fixed: sums are additive over groups. Costs two correlations
-/// of all pairs on half the rows. The result does not depend on the thread count. Throws Error if
-/// the activations have no documents, or a half fewer than groups.
+/// other; then the halves are swapped. The interval is a bootstrap, centred on the figure
+/// (docs/decisions/0007): groups of documents of the measuring half are drawn again with their
+/// partners fixed, as sums are additive over groups. Costs two correlations of all pairs on half
+/// the rows. The result does not depend on the thread count. Throws Error if the activations have
+/// no documents, or a half fewer than groups.
 CrossFit cross_fit(const FeatureActivations& a, const FeatureActivations& b,
                    const CrossFitOptions& options);
 
@@ -45,7 +46,7 @@ CrossFit cross_fit(const FeatureActivations& a, const FeatureActivations& b,
 struct ConditionalFit {
   double found_again = 0;    ///< Own measurable features, mean over the two directions.
   double both = 0;           ///< Of these, with a match in the other model.
-  double low = 0, high = 0;  ///< 95% percentile interval of `share()`.
+  double low = 0, high = 0;  ///< 95% interval of `share()`.
   int64_t groups = 0, resamples = 0;
 
   double share() const { return found_again > 0 ? both / found_again : 0; }

@@ -185,6 +185,44 @@ TEST(CrossFit, IntervalsCover) {
   EXPECT_GE(covered, 50) << "of 60, at 95%";
 }
 
+// Features that live in a few documents each, with partners that miss some of them: drawn again,
+// most lose documents, and all counts move together by more than they differ.
+TEST(CrossFit, IntervalsCoverWhereFeaturesAreFew) {
+  constexpr int64_t kRows = 3000, kFeatures = 60;
+  CrossFitOptions options;
+  options.groups = 50;
+  options.resamples = 200;
+  options.limits = {1, 1};
+  const auto draw = [&](uint64_t seed) {
+    DenseRows a(kRows, std::vector<float>(kFeatures, 0)), b = a;
+    Rng rng(seed);
+    for (int64_t j = 0; j < kFeatures; ++j) {
+      const double lost = 0.35 * static_cast<double>(j) / kFeatures;
+      for (int64_t row = 0; row < kRows; row += kDocumentRows) {
+        if (rng.uniform() > 0.04) continue;
+        const bool kept = rng.uniform() > lost;
+        for (int64_t i = row; i < row + kDocumentRows; ++i) {
+          a[i][j] = static_cast<float>(0.5 + rng.uniform());
+          if (kept) b[i][j] = a[i][j];
+        }
+      }
+    }
+    return std::pair{a, b};
+  };
+  double mean = 0;
+  std::vector<CrossFittedCount> counts;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    const auto [a, b] = draw(seed);
+    counts.push_back(cross_fit(sparse(a, kFeatures), sparse(b, kFeatures), options).a);
+    mean += counts.back().matched / 40;
+    EXPECT_LE(counts.back().low, counts.back().matched);
+    EXPECT_GE(counts.back().high, counts.back().matched);
+  }
+  int64_t covered = 0;
+  for (const CrossFittedCount& count : counts) covered += count.low <= mean && mean <= count.high;
+  EXPECT_GE(covered, 35) << "of 40, at 95%; percentiles as they are: 31";
+}
+
 TEST(CrossFit, ThreadsDoNotMatter) {
   const auto [a, b] = related(900, 30, 8);
   CrossFitOptions options;

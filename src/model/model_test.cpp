@@ -380,12 +380,22 @@ TEST(Evaluate, CountsEachPositionForTheDocumentOfItsTarget) {
   shard.document_starts = {0, 9, 10, 31};
   shard.vocab_size = checkpoint.config.vocab_size;
 
-  for (const int64_t limit : {int64_t{0}, int64_t{25}}) {
-    const int64_t total = limit > 0 ? limit : shard.size(), block = 8;
+  // Six whole blocks of 8 and a remainder; of 25 tokens three blocks, of 5 one that is shorter.
+  struct Case {
+    int64_t limit, block;
+    std::vector<int64_t> starts;
+  };
+  const std::vector<Case> cases = {{0, 8, {0, 8, 16, 24, 32, 40, 48}},
+                                   {53, 8, {0, 8, 16, 24, 32, 40, 48}},
+                                   {52, 8, {0, 8, 16, 24, 32, 40}},
+                                   {25, 8, {0, 16, 32}},
+                                   {5, 5, {0}},
+                                   {1, 8, {}}};
+  for (const auto& [limit, block, starts] : cases) {
     std::vector<int64_t> predicted(4, 0), correct(4, 0);
     std::vector<double> loss(4, 0.0);
-    for (int64_t begin = 0; begin + 1 < total; begin += block) {
-      const int64_t end = std::min(begin + block, total);
+    for (const int64_t begin : starts) {
+      const int64_t end = std::min(begin + block, shard.size());
       const Rows logits = ReferenceTransformer(checkpoint)
                               .logits({shard.tokens.begin() + begin, shard.tokens.begin() + end});
       for (int64_t position = begin + 1; position < end; ++position) {
@@ -400,7 +410,7 @@ TEST(Evaluate, CountsEachPositionForTheDocumentOfItsTarget) {
             std::ranges::max_element(row) - row.begin() == static_cast<int64_t>(target);
       }
     }
-    const DocumentScores scores = evaluate(model, shard, block, limit);
+    const DocumentScores scores = evaluate(model, shard, 8, limit);
     EXPECT_EQ(scores.predicted, predicted);
     EXPECT_EQ(scores.correct, correct);
     for (size_t d = 0; d < 4; ++d) EXPECT_NEAR(scores.loss[d], loss[d], 1e-3) << d;

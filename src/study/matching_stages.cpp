@@ -86,7 +86,7 @@ void add_pair(const Study& study, const MatchedPair& pair, StageGraph& graph) {
   Stage stage;
   stage.kind = "matching";
   stage.name = pair.name();
-  stage.version = 2;
+  stage.version = 3;
   json config = {{"floor", study.matching.floor},
                  {"threshold", study.matching.threshold},
                  {"minimum_tokens", study.matching.minimum_tokens},

@@ -42,7 +42,7 @@ std::vector<std::shared_ptr<const TokenShard>> own_validation(const StageContext
   return texts;
 }
 
-// At most `max_tokens` (0: all) of each text.
+// At most `max_tokens` (0: all) of each text, spread over all of it.
 DocumentScores evaluate_all(const Model& network,
                             const std::vector<std::shared_ptr<const TokenShard>>& texts,
                             int64_t block_size, int64_t max_tokens) {
@@ -256,7 +256,7 @@ void add_sweep(const Study& study, const ModelSettings& merged, StageGraph& grap
   Stage stage;
   stage.kind = "sweep";
   stage.name = merged.name;
-  stage.version = 3;
+  stage.version = 4;
   json settings = merge_json(study, merged);
   settings.update({{"steps", merged.merge.steps},
                    {"balance", merged.merge.balance},
@@ -354,6 +354,7 @@ void add_merged_model(const Study& study, const ModelSettings& merged, StageGrap
 void add_model_evaluation(const Study& study, const ModelSettings& model, StageGraph& graph) {
   Stage stage;
   stage.kind = "evaluation";
+  stage.version = 2;
   stage.name = model.name;
   stage.config =
       json{{"tokens", study.evaluation.tokens}, {"block_size", model.training.block_size}}.dump();
@@ -385,6 +386,7 @@ void add_extension(const Study& study, const ModelSettings& model, StageGraph& g
   const uint64_t seed = derive_seed(study.seed, "extension/" + model.name);
   Stage stage;
   stage.kind = "extension";
+  stage.version = 2;
   stage.name = model.name;
   json config = training_json(model, seed);
   config["share"] = model.extension_share;
