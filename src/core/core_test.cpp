@@ -11,6 +11,7 @@
 #include "core/blas.hpp"
 #include "core/error.hpp"
 #include "core/hash.hpp"
+#include "core/median.hpp"
 #include "core/parallel.hpp"
 #include "core/process.hpp"
 #include "core/rng.hpp"
@@ -176,6 +177,15 @@ TEST(Blas, AgreesWithFloat64OnEveryTransposition) {
       }
     }
   }
+}
+
+TEST(Median, OfWhatIsKnown) {
+  const double unknown = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(median({3, 1, 2}), 2);
+  EXPECT_EQ(median({4, 1, 3, 2}), 2.5);
+  EXPECT_EQ(median({unknown, 4, unknown, 1, 2}), 2);
+  EXPECT_TRUE(std::isnan(median({})));
+  EXPECT_TRUE(std::isnan(median({unknown})));
 }
 
 TEST(Process, HumanUnits) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "activations/causal_check.hpp"
+#include "core/median.hpp"
 #include "core/rng.hpp"
 #include "flow/edge_sample.hpp"
 #include "storage/files.hpp"
@@ -105,15 +106,6 @@ json to_json(const ClassifiedPair& pair, const CausalResult& result) {
   return row;
 }
 
-// Of what is known; null if nothing is.
-json median(std::vector<double> values) {
-  std::erase_if(values, [](double value) { return std::isnan(value); });
-  if (values.empty()) return nullptr;
-  std::ranges::sort(values);
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
 json class_json(std::span<const ClassifiedPair> pairs, std::span<const CausalResult> results,
                 const std::string& feature_class) {
   std::vector<const CausalResult*> chosen;
@@ -123,7 +115,8 @@ json class_json(std::span<const ClassifiedPair> pairs, std::span<const CausalRes
   const auto median_of = [&](const auto& figure) {
     std::vector<double> values;
     for (const CausalResult* result : chosen) values.push_back(figure(*result));
-    return median(std::move(values));
+    const double middle = median(std::move(values));
+    return std::isnan(middle) ? json(nullptr) : json(middle);
   };
   const int64_t matched = std::ranges::count_if(chosen, &CausalResult::matched);
   const int64_t flagged = std::ranges::count_if(chosen, &CausalResult::flagged);
