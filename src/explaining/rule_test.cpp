@@ -17,9 +17,9 @@ class RuleWords : public ::testing::Test {
   }
   std::string words(RuleKey key, std::vector<RuleGroup> groups,
                     std::vector<int64_t> attributes = {}) const {
-    static const std::vector<std::string> kTokens = {"a", " b", "\n", "\t", "<script>", "e"};
+    static const std::vector<std::string> tokens = {"a", " b", "\n", "\t", "<script>", "e"};
     return describe({key, std::move(groups), std::move(attributes), 0}, text_,
-                    [](int32_t id) { return kTokens[static_cast<size_t>(id)]; });
+                    [](int32_t id) { return tokens[static_cast<size_t>(id)]; });
   }
 };
 
