@@ -150,8 +150,15 @@ Json causal_rows(const Study& study, const ArtifactFolder& input, const CaseStud
 }
 
 void print_case(const CaseStudy& found, const Json& causal) {
+  if (found.occurrences == 0) {
+    fmt::print("{}: not in the matching text, so nothing can be said of it\n",
+               in_quotes(found.label));
+    return;
+  }
   fmt::print("{}: {} times in the matching text, {:.3f}% of its tokens; at most {:.2f} bits\n\n",
-             in_quotes(found.label), found.occurrences, 100 * found.probability, found.bound_bits);
+             in_quotes(found.label), found.occurrences,
+             100 * static_cast<double>(found.occurrences) / static_cast<double>(found.rows),
+             found.bound_bits);
   fmt::print("{:<20} {:>8} {:>10} {:>11} {:>14} {:>10}\n", "model", "feature", "LLR (bits)",
              "active on", "of its tokens", "elsewhere");
   for (size_t i = 0; i < found.models.size(); ++i) {

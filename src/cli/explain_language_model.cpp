@@ -43,8 +43,10 @@ nlohmann::ordered_json json_of(const std::string& model, const LanguageModelEsti
 }
 
 void print_explanations(const LanguageModelExplanations& all) {
+  const auto explained = std::ranges::count_if(
+      all.features, [](const auto& one) { return one.explanation.has_value(); });
   fmt::print("{}: {} of {} features explained, {} skipped{}\n{:>8} {:>10} {:>9} {:>9} {:>7}   {}\n",
-             all.model, all.features.size(), all.asked, all.skipped.size(),
+             all.model, explained, all.asked, all.skipped.size(),
              all.stopped.empty() ? "" : "; stopped: " + all.stopped, "feature", "simulation",
              "detection", "fuzzing", "failed", "explanation");
   for (const LanguageModelExplanation& one : all.features) {
@@ -138,10 +140,17 @@ void explain_run_by_language_model(const std::string& run, const std::vector<std
   if (!flags.budget.empty()) options.explain.model.limit = parse_spending_limit(flags.budget);
 
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
+  int64_t explained = 0;
+  std::string problem;
+  bool spent = false;
   for (const std::string& model : flags.of.empty() ? family : flags.of) {
     options.model = model;
     options.features = named[model];  // none: drawn by class
     if (!features.empty() && options.features.empty()) continue;
+    if (spent) {
+      log_warning(fmt::format("{}: not begun, the budget ended before it", model));
+      continue;
+    }
     options.confirm = [&](const LanguageModelEstimate& estimate) {
       if (!flags.dry_run) {
         log_info(in_words(model, estimate));
@@ -160,10 +169,19 @@ void explain_run_by_language_model(const std::string& run, const std::vector<std
     } else {
       print_explanations(done);
     }
-    if (done.stopped == "budget" || !spend(options.explain.model.limit, done)) break;
+    explained += std::ranges::count_if(done.features,
+                                       [](const auto& one) { return one.explanation.has_value(); });
+    for (const LanguageModelExplanation& one : done.features) {
+      if (problem.empty()) problem = one.first_problem;
+    }
+    spent = done.stopped == "budget" || !spend(options.explain.model.limit, done);
   }
   if (common.json) print_json(results);
   if (flags.dry_run) return;
+  if (explained == 0) {
+    throw Error(fmt::format("{}: no feature was explained{}", run,
+                            problem.empty() ? "" : "; the first problem: " + problem));
+  }
   log_info("featflow report " + run + " shows them");
 }
 

@@ -50,6 +50,12 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    const std::string unknown =
+        error.get_exit_code() == 0 ? "" : featflow::unknown_word(app, {argv + 1, argv + argc});
+    if (!unknown.empty()) {
+      featflow::log_error(unknown);
+      return kUsageError;
+    }
     return app.exit(error) == 0 ? 0 : kUsageError;
   }
   return 0;
@@ -65,8 +71,7 @@ int main(int argc, char** argv) {
     return run(argc, argv);
   } catch (const featflow::Interrupted&) {
     featflow::log_error(
-        "interrupted; run, train, sweep, sae train and activations go on from here when called "
-        "again");
+        "interrupted; called again, the command goes on where its stages and checkpoints ended");
     return kInterrupted;
   } catch (const featflow::Error& error) {
     featflow::log_error(error.what());

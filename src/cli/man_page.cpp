@@ -134,6 +134,8 @@ std::string man_page(const CommandEntry& root, const std::string& version) {
       ".TP\n130\nInterrupted; the same command goes on from where it was.\n"
       ".SH ENVIRONMENT\n"
       ".TP\nFEATFLOW_CPU\nbaseline, avx2 or avx512: the instruction set to use.\n"
+      ".TP\nOPENAI_API_KEY\nThe key that explain \\-\\-language\\-model sends, unless "
+      "\\-\\-api\\-key\\-variable names another variable.\n"
       ".TP\nNO_COLOR\nIf set, no colours.\n";
   return out;
 }

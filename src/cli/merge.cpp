@@ -161,7 +161,9 @@ void add_merge(CLI::App& app, CommonOptions& common) {
   command->add_option("a", options->a, "Model folder A (t = 0)")->required();
   command->add_option("b", options->b, "Model folder B (t = 1)")->required();
   options->method.add_to(*command);
-  command->add_option("--t", options->t, "0: A, 1: B")->capture_default_str();
+  command->add_option("--t", options->t, "0: A, 1: B")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   command->add_option("--out", options->out, "Model folder to write")->required();
   command->add_flag("--force", options->force, "Replace an existing folder");
   command->callback([options, &common] { run_merge(*options, common); });

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/error.hpp"
 #include "study/run_folder.hpp"
 #include "study/stages.hpp"
 
@@ -38,6 +39,15 @@ StageGraph bring_up_to_date(const SavedStudy& saved, const std::string& run,
   provenance.threads = common.thread_count();
   const RunFolder held(run, saved.study, saved.text, provenance);
   StageGraph graph = build_stages(saved.study, run);
+  for (const StageStatus& status : graph.plan(run, until)) {
+    const std::string& kind = status.stage->kind;
+    if (status.state == StageState::kReady) continue;
+    if (kind != "model" && kind != "sweep" && kind != "autoencoder") continue;
+    throw Error(fmt::format(
+        "{}: {} is not ready ({}), and this command trains nothing; featflow run STUDY.toml --out "
+        "{} does, featflow status {} says what else is left",
+        run, status.stage->id(), status.reason, run, run));
+  }
   graph.execute(run, until);
   return graph;
 }

@@ -12,6 +12,7 @@
 #include "core/error.hpp"
 #include "core/hash.hpp"
 #include "core/median.hpp"
+#include "core/nearest.hpp"
 #include "core/parallel.hpp"
 #include "core/process.hpp"
 #include "core/rng.hpp"
@@ -186,6 +187,15 @@ TEST(Median, OfWhatIsKnown) {
   EXPECT_EQ(median({unknown, 4, unknown, 1, 2}), 2);
   EXPECT_TRUE(std::isnan(median({})));
   EXPECT_TRUE(std::isnan(median({unknown})));
+}
+
+TEST(Nearest, CountsExchangedNeighboursOnce) {
+  EXPECT_EQ(edit_distance("", "abc"), 3u);
+  EXPECT_EQ(edit_distance("kitten", "sitting"), 3u);
+  EXPECT_EQ(edit_distance("rnu", "run"), 1u);
+  EXPECT_EQ(edit_distance("ca", "abc"), 3u);
+  EXPECT_EQ(nearest("Lau", std::vector<std::string>{"Base", "Lua"}), "Lua");
+  EXPECT_EQ(nearest("xyz", std::vector<std::string>{"Base", "Lua"}), "");
 }
 
 TEST(Process, HumanUnits) {

@@ -71,7 +71,8 @@ void Progress::show(Clock::time_point now) {
   const double left = rate > 0 ? static_cast<double>(total_ - done_) / rate : 0;
   const std::string facts =
       fmt::format("{}/{} {} · {} {}/s · {} left{}{}", short_number(static_cast<double>(done_)),
-                  short_number(static_cast<double>(total_)), unit_, short_number(rate), unit_,
+                  short_number(static_cast<double>(total_)), unit_,
+                  rate < 10 ? fmt::format("{:.2g}", rate) : short_number(rate), unit_,
                   duration(left), note_.empty() ? "" : " · ", note_);
   if (on_terminal()) {
     constexpr int kWidth = 20;

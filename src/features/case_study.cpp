@@ -59,6 +59,7 @@ CaseStudy case_study(const TokenSet& set, std::span<const CaseStudyModel> models
   study.probability = rows.probability;
   study.bound_bits = -std::log2(rows.probability);
   study.occurrences = std::ssize(rows.rows);
+  study.rows = rows.row_count;
   std::vector<TokenSetScores> scores;
   for (const CaseStudyModel& model : models) {
     scores.push_back(token_set_scores(*model.activations, *model.statistics, rows));

@@ -41,7 +41,7 @@ struct CaseStudy {
   std::string label;
   double threshold = 0.8;
   double probability = 0, bound_bits = 0;  ///< p(S) and −log2 p(S) on these rows.
-  int64_t occurrences = 0;                 ///< Rows of S.
+  int64_t occurrences = 0, rows = 0;       ///< Rows of S; all rows.
   std::vector<std::string> models;
   std::vector<std::optional<TokenSetScore>> best;  ///< Per model.
   struct Pair {

@@ -24,6 +24,15 @@ TEST(TokenSet, OfAPatternHoldsTokensWhoseWholeTextMatches) {
   EXPECT_THROW(token_set_of_pattern(6, letters, "b"), Error);
 }
 
+TEST(TokenSet, AWordOfSeveralTokensIsWhateverSpellsIt) {
+  const std::vector<int32_t> stream = {1, 1, 2, 3, 4, 1, 3, 2, 2, 1};  // 3 has no bytes
+  EXPECT_THAT(strings_that_spell("aaa", stream, letters),
+              ElementsAre(ElementsAre(1, 2), ElementsAre(2, 1)));
+  EXPECT_THAT(strings_that_spell("aaaa", stream, letters),
+              ElementsAre(ElementsAre(1, 1, 2), ElementsAre(2, 2), ElementsAre(4)));
+  EXPECT_TRUE(strings_that_spell("ab", stream, letters).empty());
+}
+
 TEST(TokenSet, StringsOfSeveralTokensAreCreditedAtTheLast) {
   const std::vector<int32_t> stream = {0, 1, 2, 0, 2, 1, 2, 1};
   const std::vector<int64_t> positions = {1, 2, 4, 5, 6, 7};  // the two 0s are no rows

@@ -18,19 +18,44 @@ void sort_unique(std::vector<std::vector<int32_t>>& strings) {
 
 }  // namespace
 
-TokenSet token_set_of_word(const Tokenizer& tokenizer, std::string_view word) {
+std::vector<std::vector<int32_t>> strings_that_spell(
+    std::string_view text, std::span<const int32_t> stream,
+    const std::function<std::string(int32_t)>& token_bytes) {
+  std::map<int32_t, std::string> bytes;
+  const auto bytes_of = [&](int32_t id) -> const std::string& {
+    const auto known = bytes.find(id);
+    return known != bytes.end() ? known->second : bytes.emplace(id, token_bytes(id)).first->second;
+  };
+  std::vector<std::vector<int32_t>> strings;
+  for (size_t begin = 0; begin < stream.size(); ++begin) {
+    std::string_view left = text;
+    for (size_t end = begin; end < stream.size(); ++end) {
+      const std::string& token = bytes_of(stream[end]);
+      if (token.empty() || !left.starts_with(token)) break;
+      left.remove_prefix(token.size());
+      if (!left.empty()) continue;
+      strings.emplace_back(stream.begin() + begin, stream.begin() + end + 1);
+      break;
+    }
+  }
+  sort_unique(strings);
+  return strings;
+}
+
+TokenSet token_set_of_word(const Tokenizer& tokenizer, std::string_view word,
+                           std::span<const int32_t> stream) {
+  if (word.empty()) throw Error("token set: the word is empty, expected some text");
   TokenSet set{std::string(word), {}};
-  const std::string after_space = " " + set.label;
-  for (const std::string& text : {set.label, after_space}) {
+  for (const std::string& text : {set.label, " " + set.label}) {
     for (const int32_t id : tokenizer.ids_of_word(text)) set.strings.push_back({id});
   }
   if (set.strings.empty()) {
-    for (const std::string& text : {set.label, after_space}) {
-      std::vector<int32_t> ids = tokenizer.encode(text);
-      if (!ids.empty()) set.strings.push_back(std::move(ids));
+    for (const std::string& text : {set.label, " " + set.label}) {
+      std::ranges::move(
+          strings_that_spell(text, stream, [&](int32_t id) { return tokenizer.token_bytes(id); }),
+          std::back_inserter(set.strings));
     }
   }
-  if (set.strings.empty()) throw Error("token set: the word is empty, expected some text");
   sort_unique(set.strings);
   return set;
 }

@@ -19,8 +19,15 @@ struct TokenSet {
 };
 
 /// Every token that stands for exactly this text, with or without a space before it; where there
-/// is none, the word's own tokens (with and without the space) as strings of several tokens.
-TokenSet token_set_of_word(const Tokenizer& tokenizer, std::string_view word);
+/// is none, every string of tokens that spells it so in `stream`. It has no string if the text does
+/// not stand there. Throws Error if `word` is empty.
+TokenSet token_set_of_word(const Tokenizer& tokenizer, std::string_view word,
+                           std::span<const int32_t> stream);
+
+/// The strings of tokens in `stream` whose bytes are exactly `text`, each once.
+std::vector<std::vector<int32_t>> strings_that_spell(
+    std::string_view text, std::span<const int32_t> stream,
+    const std::function<std::string(int32_t)>& token_bytes);
 
 /// Every token whose whole text (token_bytes: " the" keeps its space) matches the regular
 /// expression (ECMAScript, on bytes). Throws Error if the expression is malformed or matches none.

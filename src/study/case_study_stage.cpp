@@ -16,6 +16,7 @@ void add_case_study_stage(const Study& study, StageGraph& graph) {
   Stage stage;
   stage.kind = "case_studies";
   stage.name = "case_studies";
+  stage.version = 2;
   json edges = json::array();
   const std::vector<ModelSettings> members = study.family();
   for (const ModelSettings& model : members) {

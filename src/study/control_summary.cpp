@@ -19,23 +19,29 @@ std::string percent(double part, double whole) {
   return whole > 0 ? fmt::format("{:.1f}%", 100 * part / whole) : "–";
 }
 
-// "55.0% (51.2–58.3)"
-std::string with_interval(const std::optional<CrossFit>& fit) {
-  if (!fit) return "";
-  const auto all = static_cast<double>(fit->a.measurable);
-  return fmt::format(", cross-fitted {} ({}–{})", percent(fit->a.matched, all),
-                     percent(fit->a.low, all), percent(fit->a.high, all));
+// The ceiling's and the conditional share's own figures on documents that did not choose partners.
+std::string cross_fitted(const SideVerdict& side) {
+  if (!side.ceiling_fit) return "";
+  const CrossFittedCount& ceiling = side.ceiling_fit->a;
+  const auto all = static_cast<double>(ceiling.measurable);
+  std::string text = fmt::format("cross-fitted: ceiling {} ({}–{})", percent(ceiling.matched, all),
+                                 percent(ceiling.low, all), percent(ceiling.high, all));
+  if (const auto& conditional = side.conditional_fit) {
+    text += fmt::format(", conditional {} ({}–{})", percent(conditional->share(), 1),
+                        percent(conditional->low, 1), percent(conditional->high, 1));
+  }
+  return text;
 }
 
 void add_side(const std::string& whose, const SideVerdict& side, double threshold,
               const char* absent, std::vector<std::string>& lines) {
-  lines.push_back(fmt::format("    {}: {}{}", whose, summary_line(side, threshold),
-                              with_interval(side.ceiling_fit)));
+  lines.push_back(fmt::format("    {}: {}", whose, summary_line(side, threshold)));
+  if (const std::string fits = cross_fitted(side); !fits.empty()) lines.push_back("      " + fits);
   lines.push_back(
       fmt::format("      persist {}, {} {}, seed-dependent {}, unresolved {}, "
-                  "unmeasurable {}",
+                  "unmeasurable {}, silent {}",
                   side.persists.size(), absent, side.absent.size(), side.seed_dependent.size(),
-                  side.unresolved.size(), side.unmeasurable.size() + side.silent.size()));
+                  side.unresolved.size(), side.unmeasurable.size(), side.silent.size()));
 }
 
 // What a null is, in words.

@@ -27,11 +27,12 @@ struct LoadedModel {
 
 }  // namespace
 
-TokenSet token_set_of_hypothesis(const Tokenizer& tokenizer, const std::string& hypothesis) {
+TokenSet token_set_of_hypothesis(const Tokenizer& tokenizer, const std::string& hypothesis,
+                                 std::span<const int32_t> stream) {
   if (hypothesis.size() > 2 && hypothesis.front() == '/' && hypothesis.back() == '/') {
     return token_set_of_pattern(tokenizer, hypothesis.substr(1, hypothesis.size() - 2));
   }
-  return token_set_of_word(tokenizer, hypothesis);
+  return token_set_of_word(tokenizer, hypothesis, stream);
 }
 
 std::vector<CaseStudy> case_studies_of(const Study& study, const ArtifactFolder& input,
@@ -41,7 +42,7 @@ std::vector<CaseStudy> case_studies_of(const Study& study, const ArtifactFolder&
   const Tokenizer tokenizer = Tokenizer::load(input("tokenizer/tokenizer"));
   std::vector<TokenSet> sets;  // first, so that a mistake in one costs nothing
   for (const std::string& hypothesis : hypotheses) {
-    sets.push_back(token_set_of_hypothesis(tokenizer, hypothesis));
+    sets.push_back(token_set_of_hypothesis(tokenizer, hypothesis, text.tokens.tokens));
   }
   std::vector<FeatureActivations> activations;
   std::vector<FeatureStatistics> statistics;

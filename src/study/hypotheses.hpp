@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,10 @@ namespace featflow {
 /// Folder of an artefact by its id, as in StageContext::input.
 using ArtifactFolder = std::function<std::filesystem::path(const std::string& id)>;
 
-/// "=": the tokens that are this word; "/[A-Z]+/": those whose whole text matches.
-TokenSet token_set_of_hypothesis(const Tokenizer& tokenizer, const std::string& hypothesis);
+/// "=": the tokens that are this word, or strings of tokens of the matching text `stream` that
+/// spell it; "/[A-Z]+/": the tokens whose whole text matches.
+TokenSet token_set_of_hypothesis(const Tokenizer& tokenizer, const std::string& hypothesis,
+                                 std::span<const int32_t> stream);
 
 /// The paper's Section 4.2 for each hypothesis, over the family.
 std::vector<CaseStudy> case_studies_of(const Study& study, const ArtifactFolder& input,

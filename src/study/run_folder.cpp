@@ -54,6 +54,7 @@ RunFolder::RunFolder(fs::path run, const Study& study, const std::string& study_
   }
   create_folder(path_);
   lock_.emplace(path_);
+  Provenance begun = provenance;
   if (fs::exists(study_file)) {
     const std::string owner = load_run(path_).study.name;
     if (owner != study.name) {
@@ -68,9 +69,10 @@ RunFolder::RunFolder(fs::path run, const Study& study, const std::string& study_
           fmt::format("this run was made with {} threads and goes on with {}: results "
                       "may differ in the last digits from a run made in one way",
                       before.threads, provenance.threads));
+      begun.threads = before.threads;  // of each stage: timings.jsonl
     }
   }
-  write_file_atomic(provenance_file, to_json(provenance).dump(2) + "\n");
+  write_file_atomic(provenance_file, to_json(begun).dump(2) + "\n");
   write_file_atomic(study_file, study_text);
   set_log_file(path_ / "log.txt");
 }

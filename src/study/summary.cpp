@@ -318,17 +318,13 @@ class Summary {
       const fs::path file = run_ / "causal" / edge_name(parent, child) / "causal.json";
       if (!fs::exists(file)) continue;
       const json check = read_json(file);
-      int64_t matched = 0, flagged = 0;
-      for (const json& of_class : check["classes"]) {
-        matched += of_class["matched"].get<int64_t>();
-        flagged += of_class["flagged"].get<int64_t>();
-      }
-      const json& median = check["classes"]["persisting"]["median_effect_correlation"];
+      const json& persisting = check["classes"]["persisting"];
+      const json& median = persisting["median_effect_correlation"];
       line(fmt::format(
           "{} → {}, causal check: median effect correlation of persisting pairs {}, "
           "flagged {} of {}",
           parent, child, median.is_null() ? "–" : fmt::format("{:.2f}", median.get<double>()),
-          flagged, matched));
+          persisting["flagged"].get<int64_t>(), persisting["matched"].get<int64_t>()));
     }
   }
 

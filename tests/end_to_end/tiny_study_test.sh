@@ -163,6 +163,10 @@ estimate() { "$FEATFLOW" explain run --language-model --base-url http://127.0.0.
 [[ $(estimate --feature Lua/3 --feature Lua/5) =~ ^Lua:\ ([0-2])\ features\ \(([0-2])\ more ]] &&
   ((BASH_REMATCH[1] + BASH_REMATCH[2] == 2)) ||
   fail "an estimate of two features: $(estimate --feature Lua/3 --feature Lua/5)"
+refused "no feature was explained" "$FEATFLOW" explain run --language-model --base-url http://127.0.0.1:1/v1 \
+  --model m --feature Lua/3 --min-examples 1000000
+"$FEATFLOW" explain run --hypothesis 'no such text' | grep -q 'not in the matching text' ||
+  fail "a hypothesis that does not occur"
 refused "expected MODEL/NUMBER" "$FEATFLOW" explain run --feature 12
 refused "no such model" "$FEATFLOW" explain run --feature Lau/12
 refused "not a regular expression" "$FEATFLOW" explain run --hypothesis '/[/'
