@@ -78,30 +78,32 @@ std::pair<Json, Json> explanation_payload(const ReportModel& model, int64_t feat
                   {"language_model", 0}};
   Json features = Json::array(), language_model = Json::array();
   if (!model.explanations.empty()) {
-    read_features(model.explanations, model.name, feature_count, [&](const Json& json, Rows rows) {
-      summary["threshold_tokens"] = json.at("threshold_tokens").get<int64_t>();
-      summary["summary"] = scores_of(json.at("summary"));
-      for (const Json& reference : json.at("references")) {
-        Json scores = scores_of(reference);
-        scores["name"] = reference.at("name").get<std::string>();
-        summary["references"].push_back(std::move(scores));
-      }
-      summary["groups"] = shares(json.at("groups"));
-      for (const char* key : {"path_groups", "corpus_groups"}) {
-        if (!json.contains(key) || json.at(key).is_null()) continue;
-        summary[key] = Json::object();
-        for (const auto& [name, groups] : json.at(key).items()) summary[key][name] = shares(groups);
-      }
-      for (const auto& [feature, row] : rows) {
-        features.push_back({feature, row->at("text").get<std::string>(), score(*row, "score"),
-                            score(*row, "spearman"), score(*row, "token_score"),
-                            row->at("group").get<std::string>()});
-      }
-    });
+    read_features(
+        model.explanations, model.name, feature_count, [&](const Json& json, const Rows& rows) {
+          summary["threshold_tokens"] = json.at("threshold_tokens").get<int64_t>();
+          summary["summary"] = scores_of(json.at("summary"));
+          for (const Json& reference : json.at("references")) {
+            Json scores = scores_of(reference);
+            scores["name"] = reference.at("name").get<std::string>();
+            summary["references"].push_back(std::move(scores));
+          }
+          summary["groups"] = shares(json.at("groups"));
+          for (const char* key : {"path_groups", "corpus_groups"}) {
+            if (!json.contains(key) || json.at(key).is_null()) continue;
+            summary[key] = Json::object();
+            for (const auto& [name, groups] : json.at(key).items())
+              summary[key][name] = shares(groups);
+          }
+          for (const auto& [feature, row] : rows) {
+            features.push_back({feature, row->at("text").get<std::string>(), score(*row, "score"),
+                                score(*row, "spearman"), score(*row, "token_score"),
+                                row->at("group").get<std::string>()});
+          }
+        });
   }
   if (!model.language_model_explanations.empty()) {
     read_features(model.language_model_explanations, model.name, feature_count,
-                  [&](const Json&, Rows rows) {
+                  [&](const Json&, const Rows& rows) {
                     for (const auto& [feature, row] : rows) {
                       if (row->at("explanation").is_null()) continue;  // no usable reply
                       language_model.push_back({feature, row->at("explanation").get<std::string>(),
@@ -118,7 +120,7 @@ Json logit_payload(const ReportModel& model, int64_t feature_count, int64_t voca
                    size_t count) {
   Json weights(static_cast<size_t>(feature_count), nullptr);
   const std::filesystem::path& file = model.logit_weights;
-  read_features(file, model.name, feature_count, [&](const Json&, Rows rows) {
+  read_features(file, model.name, feature_count, [&](const Json&, const Rows& rows) {
     for (const auto& [feature, row] : rows) {
       Json sides = Json::array();
       for (const char* key : {"promoted", "suppressed"}) {

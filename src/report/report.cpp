@@ -97,7 +97,7 @@ class ReportBuilder {
       const Matches matches = load_matches(folder);
       const int a = model_index(inputs_, matches.a.model, folder.string());
       const int b = model_index(inputs_, matches.b.model, folder.string());
-      matched_.push_back({matches.a.model, matches.b.model});
+      matched_.emplace_back(matches.a.model, matches.b.model);
       partners_[a].emplace_back(b, best_partners(matches, true, inputs_.budget.matches, limits()));
       partners_[b].emplace_back(a, best_partners(matches, false, inputs_.budget.matches, limits()));
       if (!flow_) continue;

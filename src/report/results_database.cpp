@@ -250,11 +250,11 @@ class Writer {
   }
 
   void add_fates(const std::string& model, int64_t feature_count) {
-    static const std::map<char, const char*> kNames = {{'p', "persisting"},
-                                                       {'d', "disappearing"},
-                                                       {'e', "emerging"},
-                                                       {'u', "unmeasurable"},
-                                                       {'x', "silent"}};
+    static const std::map<char, const char*> names = {{'p', "persisting"},
+                                                      {'d', "disappearing"},
+                                                      {'e', "emerging"},
+                                                      {'u', "unmeasurable"},
+                                                      {'x', "silent"}};
     Statement insert = Statement::insert(database_, "fate", 6);
     for (const EdgeClasses& edge : flow_->classes_of(model, feature_count)) {
       const std::map<int64_t, std::string> verdicts =
@@ -262,7 +262,7 @@ class Writer {
       for (int64_t j = 0; j < feature_count; ++j) {
         const auto verdict = verdicts.find(j);
         insert.run(id_of(edge.parent, inputs_.flow), id_of(edge.child, inputs_.flow),
-                   id_of(model, {}), j, kNames.at(edge.classes[static_cast<size_t>(j)]),
+                   id_of(model, {}), j, names.at(edge.classes[static_cast<size_t>(j)]),
                    verdict == verdicts.end() ? Json(nullptr) : Json(verdict->second));
       }
     }

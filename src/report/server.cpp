@@ -204,7 +204,7 @@ struct ReportServer::Impl {
                   annotate_request(request, response);
                 });
     server.set_exception_handler(
-        [](const httplib::Request&, httplib::Response& response, std::exception_ptr thrown) {
+        [](const httplib::Request&, httplib::Response& response, const std::exception_ptr& thrown) {
           try {
             std::rethrow_exception(thrown);
           } catch (const std::exception& error) {
