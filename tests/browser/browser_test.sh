@@ -6,7 +6,7 @@ chromium=${CHROMIUM:-$(command -v chromium)} || fail "chromium not found: run sc
 
 make_family "$work/family"
 (cd "$work" && "$FEATFLOW" run family/tiny.toml --out run -q >/dev/null) || fail "the tiny study failed"
-(cd "$work" && "$FEATFLOW" pairs run --bands 0.3,0.5,0.7,0.9,1 --per-band 6 --out pairs >/dev/null) || fail pairs
+(cd "$work" && "$FEATFLOW" pairs run --bands 0.3,0.5,0.7,0.9,1 --per-band 12 --context 40 --out pairs >/dev/null) || fail pairs
 
 cd "$SOURCE/tests/browser"
 if [ node_modules/.package-lock.json -ot package-lock.json ]; then
