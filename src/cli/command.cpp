@@ -2,11 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "core/error.hpp"
 #include "core/log.hpp"
-#include "core/nearest.hpp"
 #include "core/parallel.hpp"
 #include "model/model.hpp"
 
@@ -32,36 +29,6 @@ CLI::App* add_command(CLI::App& parent, const std::string& name, const std::stri
       ->check(CLI::Range(1, 1024))
       ->group("Common");
   return command;
-}
-
-std::string unknown_word(const CLI::App& app, const std::vector<std::string>& words) {
-  const CLI::App* command = &app;
-  for (const std::string& word : words) {
-    if (word == "--") break;
-    if (word.starts_with("--")) {
-      const std::string option = word.substr(0, word.find('='));
-      std::vector<std::string> options;
-      for (const CLI::Option* known : command->get_options()) {
-        for (const std::string& name : known->get_lnames()) options.push_back("--" + name);
-      }
-      if (std::ranges::find(options, option) != options.end()) continue;
-      return fmt::format("{}: no option {}; {}", command->get_name(), in_quotes(option),
-                         expected_name(option, options));
-    }
-    std::vector<std::string> names;
-    const CLI::App* next = nullptr;
-    for (const CLI::App* known : command->get_subcommands([](const CLI::App*) { return true; })) {
-      names.push_back(known->get_name());
-      if (names.back() == word) next = known;
-    }
-    if (word.starts_with('-') || names.empty()) continue;  // a short option, or a value
-    if (next == nullptr) {
-      return fmt::format("{}: no command {}; {}", command->get_name(), in_quotes(word),
-                         expected_name(word, names));
-    }
-    command = next;
-  }
-  return "";
 }
 
 void require_new(const std::string& path, bool force) {

@@ -24,10 +24,6 @@ struct CommonOptions {
 CLI::App* add_command(CLI::App& parent, const std::string& name, const std::string& description,
                       const std::string& example, CommonOptions& common);
 
-/// What a command line that the parser refuses says that there is not, and what is nearest to it:
-/// "no command 'rnu'; did you mean 'run'?", "no option '--hypotesis'; …". Empty if it is not that.
-std::string unknown_word(const CLI::App& app, const std::vector<std::string>& words);
-
 /// A flag that a command which writes a folder or file takes: refuses to overwrite without it.
 void require_new(const std::string& path, bool force);
 

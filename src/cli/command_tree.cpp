@@ -1,7 +1,12 @@
 #include "cli/command_tree.hpp"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
+
+#include "core/error.hpp"
+#include "core/nearest.hpp"
 
 namespace featflow {
 namespace {
@@ -66,6 +71,33 @@ CommandEntry entry_of(const CLI::App& app, const std::string& path) {
 }  // namespace
 
 CommandEntry command_tree(const CLI::App& app) { return entry_of(app, ""); }
+
+std::string unknown_word(const CommandEntry& root, const std::vector<std::string>& words) {
+  const CommandEntry* command = &root;
+  for (const std::string& word : words) {
+    if (word == "--") break;
+    if (word.starts_with("--")) {
+      const std::string option = word.substr(0, word.find('='));
+      std::vector<std::string> names;
+      for (const OptionEntry& known : command->options) {
+        names.insert(names.end(), known.names.begin(), known.names.end());
+      }
+      if (std::ranges::find(names, option) != names.end()) continue;
+      return fmt::format("{}: no option {}; {}", command->name, in_quotes(option),
+                         expected_name(option, names));
+    }
+    if (word.starts_with('-') || command->commands.empty()) continue;  // short, or a value
+    const auto next = std::ranges::find(command->commands, word, &CommandEntry::name);
+    if (next == command->commands.end()) {
+      std::vector<std::string> names;
+      for (const CommandEntry& known : command->commands) names.push_back(known.name);
+      return fmt::format("{}: no command {}; {}", command->name, in_quotes(word),
+                         expected_name(word, names));
+    }
+    command = &*next;
+  }
+  return "";
+}
 
 std::vector<const CommandEntry*> all_commands(const CommandEntry& root) {
   std::vector<const CommandEntry*> all = {&root};

@@ -35,6 +35,10 @@ CommandEntry command_tree(const CLI::App& app);
 /// The command and all below it, parents first.
 std::vector<const CommandEntry*> all_commands(const CommandEntry& root);
 
+/// What the words of a refused command line name that `root` does not have, and what is nearest to
+/// it: "featflow: no command 'rnu'; did you mean 'run'?". Empty if it is not that.
+std::string unknown_word(const CommandEntry& root, const std::vector<std::string>& words);
+
 /// Scripts that complete the commands, options and values of `root`.
 std::string bash_completion(const CommandEntry& root);
 std::string zsh_completion(const CommandEntry& root);

@@ -47,7 +47,9 @@ void add_eval(CLI::App& app, CommonOptions& common) {
   command->add_option("--block-size", options->block_size, "Tokens the model sees at a time")
       ->check(CLI::Range(2, 1'000'000))
       ->capture_default_str();
-  command->add_option("--max-tokens", options->max_tokens, "0: all")
+  command
+      ->add_option("--max-tokens", options->max_tokens,
+                   "At most so many, in blocks from all of the text; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command->callback([options, &common] { run_eval(*options, common); });

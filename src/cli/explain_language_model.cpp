@@ -43,10 +43,8 @@ nlohmann::ordered_json json_of(const std::string& model, const LanguageModelEsti
 }
 
 void print_explanations(const LanguageModelExplanations& all) {
-  const auto explained = std::ranges::count_if(
-      all.features, [](const auto& one) { return one.explanation.has_value(); });
   fmt::print("{}: {} of {} features explained, {} skipped{}\n{:>8} {:>10} {:>9} {:>9} {:>7}   {}\n",
-             all.model, explained, all.asked, all.skipped.size(),
+             all.model, all.explained(), all.asked, all.skipped.size(),
              all.stopped.empty() ? "" : "; stopped: " + all.stopped, "feature", "simulation",
              "detection", "fuzzing", "failed", "explanation");
   for (const LanguageModelExplanation& one : all.features) {
@@ -56,9 +54,10 @@ void print_explanations(const LanguageModelExplanations& all) {
                one.explanation ? in_quotes(*one.explanation, 160) : one.first_problem);
   }
   const SessionTotals& totals = all.totals;
-  fmt::print("{} requests, {} cached, {} retries, {} malformed; {} tokens in, {} out{}\n",
-             totals.requests, totals.cached, totals.retries, all.malformed, totals.used.input,
-             totals.used.output, dollars(all.cost));
+  fmt::print(
+      "{} requests, {} cached, {} retries, {} failed, {} malformed; {} tokens in, {} out{}\n",
+      totals.requests, totals.cached, totals.retries, totals.failed_requests, all.malformed,
+      totals.used.input, totals.used.output, dollars(all.cost));
 }
 
 /// What is left of a limit, if anything.
@@ -169,8 +168,7 @@ void explain_run_by_language_model(const std::string& run, const std::vector<std
     } else {
       print_explanations(done);
     }
-    explained += std::ranges::count_if(done.features,
-                                       [](const auto& one) { return one.explanation.has_value(); });
+    explained += done.explained();
     for (const LanguageModelExplanation& one : done.features) {
       if (problem.empty()) problem = one.first_problem;
     }

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "cli/command.hpp"
+#include "cli/command_tree.hpp"
 #include "cli/version.hpp"
 #include "core/blas.hpp"
 #include "core/error.hpp"
@@ -50,13 +51,15 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     const std::string unknown =
-        error.get_exit_code() == 0 ? "" : featflow::unknown_word(app, {argv + 1, argv + argc});
-    if (!unknown.empty()) {
+        featflow::unknown_word(featflow::command_tree(app), {argv + 1, argv + argc});
+    if (unknown.empty()) {
+      app.exit(error);
+    } else {
       featflow::log_error(unknown);
-      return kUsageError;
     }
-    return app.exit(error) == 0 ? 0 : kUsageError;
+    return kUsageError;
   }
   return 0;
 }

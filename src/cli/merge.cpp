@@ -197,7 +197,9 @@ void add_sweep(CLI::App& app, CommonOptions& common) {
   command->add_option("--block-size", options->block_size)
       ->check(CLI::Range(2, 1'000'000))
       ->capture_default_str();
-  command->add_option("--max-tokens", options->max_tokens, "Of each text; 0: all")
+  command
+      ->add_option("--max-tokens", options->max_tokens,
+                   "At most so many of each text, in blocks from all of it; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command->add_option("--out", options->out, "Folder for sweep.csv and sweep.json")->required();

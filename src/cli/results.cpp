@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "core/error.hpp"
 #include "study/run_folder.hpp"
 #include "study/stages.hpp"
@@ -39,10 +41,9 @@ StageGraph bring_up_to_date(const SavedStudy& saved, const std::string& run,
   provenance.threads = common.thread_count();
   const RunFolder held(run, saved.study, saved.text, provenance);
   StageGraph graph = build_stages(saved.study, run);
+  const std::set<std::string> training = {"model", "sweep", "extension", "autoencoder"};
   for (const StageStatus& status : graph.plan(run, until)) {
-    const std::string& kind = status.stage->kind;
-    if (status.state == StageState::kReady) continue;
-    if (kind != "model" && kind != "sweep" && kind != "autoencoder") continue;
+    if (status.state == StageState::kReady || !training.contains(status.stage->kind)) continue;
     throw Error(fmt::format(
         "{}: {} is not ready ({}), and this command trains nothing; featflow run STUDY.toml --out "
         "{} does, featflow status {} says what else is left",

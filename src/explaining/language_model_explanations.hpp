@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -72,6 +73,12 @@ struct LanguageModelExplanations {
   int64_t malformed = 0;              ///< Replies without the form asked for, cached ones too.
   std::optional<double> cost;         ///< Dollars of this run; absent without prices.
   std::optional<double> cost_of_all;  ///< With the cached replies at the same prices.
+
+  /// Features of those done that have an explanation: a request may fail, a reply be malformed.
+  int64_t explained() const {
+    return std::ranges::count_if(
+        features, [](const LanguageModelExplanation& one) { return one.explanation.has_value(); });
+  }
 };
 
 /// What a run would send, found without sending anything.

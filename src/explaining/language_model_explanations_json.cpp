@@ -101,7 +101,7 @@ std::string language_model_explanations_json(const LanguageModelExplanations& ex
            {"features", features},
            {"skipped", skipped},
            {"totals",
-            {{"explained", explanations.features.size()},
+            {{"explained", explanations.explained()},
              {"skipped", explanations.skipped.size()},
              {"requests", totals.requests},
              {"cached", totals.cached},

@@ -311,6 +311,7 @@ TEST_F(LanguageModelExplanationsTest, MalformedRepliesAreCountedAndNotScored) {
   EXPECT_EQ(number.simulation_score, std::nullopt);
   EXPECT_THAT(number.first_problem, HasSubstr("[EXPLANATION]"));
   EXPECT_EQ(result.malformed, 8);
+  EXPECT_EQ(result.explained(), 1);
 
   const json written = json::parse(read_file(one.out));
   EXPECT_TRUE(written["features"][1]["simulation_score"].is_null());

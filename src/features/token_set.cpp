@@ -21,6 +21,7 @@ void sort_unique(std::vector<std::vector<int32_t>>& strings) {
 std::vector<std::vector<int32_t>> strings_that_spell(
     std::string_view text, std::span<const int32_t> stream,
     const std::function<std::string(int32_t)>& token_bytes) {
+  FEATFLOW_CHECK(!text.empty(), "a text to spell");
   std::map<int32_t, std::string> bytes;
   const auto bytes_of = [&](int32_t id) -> const std::string& {
     const auto known = bytes.find(id);
@@ -29,14 +30,13 @@ std::vector<std::vector<int32_t>> strings_that_spell(
   std::vector<std::vector<int32_t>> strings;
   for (size_t begin = 0; begin < stream.size(); ++begin) {
     std::string_view left = text;
-    for (size_t end = begin; end < stream.size(); ++end) {
+    size_t end = begin;
+    for (; !left.empty() && end < stream.size(); ++end) {
       const std::string& token = bytes_of(stream[end]);
       if (token.empty() || !left.starts_with(token)) break;
       left.remove_prefix(token.size());
-      if (!left.empty()) continue;
-      strings.emplace_back(stream.begin() + begin, stream.begin() + end + 1);
-      break;
     }
+    if (left.empty()) strings.emplace_back(stream.begin() + begin, stream.begin() + end);
   }
   sort_unique(strings);
   return strings;

@@ -330,10 +330,12 @@ CrossFit cross_fit(const FeatureActivations& a, const FeatureActivations& b,
       }
     }
   });
-  for (auto [count, resampled] : {std::pair{&result.a, &resampled_a}, {&result.b, &resampled_b}}) {
-    std::tie(count->low, count->high) =
-        interval(std::move(*resampled), count->matched, static_cast<double>(count->measurable));
-  }
+  const auto set_interval = [](CrossFittedCount& count, std::vector<double> resampled) {
+    std::tie(count.low, count.high) =
+        interval(std::move(resampled), count.matched, static_cast<double>(count.measurable));
+  };
+  set_interval(result.a, std::move(resampled_a));
+  set_interval(result.b, std::move(resampled_b));
   return result;
 }
 

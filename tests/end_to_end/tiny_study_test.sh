@@ -214,6 +214,15 @@ refused "did you mean 'Stories'" "$FEATFLOW" export run --format delphi --model 
 refused "expected one --model" "$FEATFLOW" export run --format neuronpedia --model-id mine --out x
 refused "expected at most 511" "$FEATFLOW" export run --format neuronpedia --context 600 --out x
 refused "has no context of 65536" "$FEATFLOW" export run --format delphi --context 65536 --out x
+# Commands that ask for results train nothing.
+mv run/autoencoder/Lua trained
+refused "autoencoder/Lua is not ready (not built yet), and this command trains nothing" "$FEATFLOW" flow run
+refused "trains nothing" "$FEATFLOW" explain run --hypothesis e --no-causal
+[ ! -e run/autoencoder/Lua ] || fail "an autoencoder was trained"
+mv trained run/autoencoder/Lua
+begun=$(grep '"threads"' run/provenance.json)
+"$FEATFLOW" flow run --threads 1 >/dev/null 2>&1 || fail "flow on one thread"
+[[ $(grep '"threads"' run/provenance.json) == "$begun" ]] || fail "provenance.json forgets how the run was begun"
 mv run/activations/Lua unencoded
 refused "stage activations/Lua is missing; featflow run STUDY.toml --out run --until activations" \
   "$FEATFLOW" export run --format delphi --model Lua --out y

@@ -10,6 +10,19 @@ study=family/tiny.toml
 "$FEATFLOW" run $study --out run --until tokens -q >/dev/null
 cp -r run before
 
+# The command line: what is not there is named, with what is nearest, and the code is 2.
+misspelt() {
+  local expected=$1 code=0
+  shift
+  "$FEATFLOW" "$@" >out.txt 2>err.txt || code=$?
+  [ $code = 2 ] || fail "exit code $code, expected 2: $*"
+  grep -qxF -- "error: $expected" err.txt || fail "expected '$expected' in: $(cat err.txt)"
+}
+misspelt "featflow: no command 'rnu'; did you mean 'run'?" rnu $study
+misspelt "sae: no command 'trian'; did you mean 'train'?" sae trian
+misspelt "explain: no option '--hypotesis'; did you mean '--hypothesis'?" explain run --hypotesis =
+misspelt "merge: no option '--methdo'; did you mean '--method'?" merge a b --methdo=slerp
+
 # The study file.
 refused "did you mean 'autoencoder.expansion'" "$FEATFLOW" run $study --out run --set autoencoder.expantion=3
 refused "there is no such stage" "$FEATFLOW" run $study --out run --until modle
