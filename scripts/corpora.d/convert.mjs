@@ -1,9 +1,12 @@
 // convert.mjs RECIPE FOLDER OUT.jsonl SEEN: the documents of one unpacked package, as JSONL.
 // SEEN lists the hashes of all documents so far, so that duplicates across packages go too.
-// Prints: documents bytes dropped. Nothing from FOLDER is run, only read.
+// Prints: documents bytes dropped. Nothing from FOLDER is run, only read. Exits with 3 where the disk is full,
+// which is not the package's fault, and with 1 where it cannot go on otherwise.
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+
+import { noRoom } from './hub.mjs';
 
 const kSmallest = 200; // bytes: less is a stub
 const kLargestSource = 400_000; // bytes: no one writes such a source file by hand
@@ -25,6 +28,7 @@ function* filesBelow(directory) {
 const utf8 = new TextDecoder('utf-8', { fatal: true }); // takes the byte-order mark off
 let dropped = 0;
 
+// The text of a file; null, and counted as dropped, where its encoding is none that we know.
 function read(file) {
   const bytes = fs.readFileSync(file);
   let text;
@@ -34,7 +38,10 @@ function read(file) {
     text = bytes.toString('latin1');
     const encoding = /coding[:=]\s*([-\w.]+)/.exec(text.slice(0, 200))?.[1] ?? 'latin-1';
     // Control characters 80-9F mean that it was not Latin-1 either.
-    if (!/^(latin|iso-?8859-?1)/i.test(encoding) || /[\x80-\x9f]/.test(text)) return null;
+    if (!/^(latin|iso-?8859-?1)/i.test(encoding) || /[\x80-\x9f]/.test(text)) {
+      dropped++;
+      return null;
+    }
   }
   return text.replace(/\r\n?/g, '\n');
 }
@@ -51,7 +58,8 @@ function* sources(extensions) {
   for (const file of filesBelow(folder)) {
     if (!extensions.includes(path.extname(file))) continue;
     const text = read(file);
-    if (text === null || looksGenerated(text)) dropped++;
+    if (text === null) continue;
+    if (looksGenerated(text)) dropped++;
     else yield text;
   }
 }
@@ -97,8 +105,10 @@ function detokenise(tokens) {
 function* brown() {
   for (const file of filesBelow(folder)) {
     if (!/^c[a-r]\d\d$/.test(path.basename(file))) continue;
-    const text = read(file).replace(/^(?:\s*\S+-hl\b\S*)+\s*$/gm, '\n$&\n'); // headlines stand alone
-    const paragraphs = text.split(/\n\s*\n/).map((p) => p.split(/\s+/).filter((t) => t.includes('/')));
+    const text = read(file);
+    if (text === null) continue;
+    const apart = text.replace(/^(?:\s*\S+-hl\b\S*)+\s*$/gm, '\n$&\n'); // headlines stand alone
+    const paragraphs = apart.split(/\n\s*\n/).map((p) => p.split(/\s+/).filter((t) => t.includes('/')));
     yield paragraphs.filter((p) => p.length).map(detokenise).join('\n\n');
   }
 }
@@ -135,8 +145,9 @@ const kNoProse = /^(alinks|arlinks|links|book|index|contact|new|pdf|translations
 function* html() {
   for (const file of filesBelow(folder)) {
     if (!file.endsWith('.html') || kNoProse.test(path.basename(file))) continue;
-    const page = read(file).replace(/<div id="book-navigation[^]*$/, '');
-    for (const section of page.split(/(?=<h2\b)/i)) yield htmlToText(section);
+    const page = read(file);
+    if (page === null) continue;
+    for (const section of page.replace(/<div id="book-navigation[^]*$/, '').split(/(?=<h2\b)/i)) yield htmlToText(section);
   }
 }
 
@@ -173,14 +184,16 @@ function country(profile) {
 function* factbook() {
   for (const file of filesBelow(folder)) {
     if (!file.endsWith('.json') || /package\.json$|\/meta\//.test(file)) continue;
+    const text = read(file);
+    if (text === null) continue;
     let profile;
     try {
-      profile = JSON.parse(read(file));
+      profile = JSON.parse(text);
     } catch {
       dropped++;
       continue;
     }
-    if (profile.Introduction || profile.Geography) yield country(profile);
+    if (profile?.Introduction || profile?.Geography) yield country(profile);
   }
 }
 
@@ -232,7 +245,7 @@ function* novel() {
 function* verses() {
   let chapter = '';
   let lines = [];
-  for (const line of read(path.join(folder, 'verses.txt')).split('\n')) {
+  for (const line of (read(path.join(folder, 'verses.txt')) ?? '').split('\n')) {
     const match = /^(\w+\d+):\d+ (.*)$/.exec(line);
     if (!match) continue;
     if (match[1] !== chapter && lines.length) {
@@ -273,5 +286,5 @@ try {
   console.log(added.length, bytes, dropped);
 } catch (error) {
   console.error(`corpora: ${recipe}: ${error.message}`);
-  process.exit(1);
+  process.exit(noRoom(error) ? 3 : 1);
 }

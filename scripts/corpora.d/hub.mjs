@@ -155,7 +155,12 @@ export class Hub {
       try {
         for await (const piece of this.pieces(response)) pieces.push(piece);
       } catch (error) {
-        if (!isNetworkError(error) || tries === kTries) throw error;
+        if (!isNetworkError(error)) throw error;
+        if (tries === kTries)
+          throw new Error(`${url}: the answer about ${name} broke off ${kTries} times (${reason(error)}): is the network down? run again to go on`);
+        const pause = kFirstPause * 2 ** (tries - 1);
+        this.say(`${url}: the answer broke off (${reason(error)}); trying again in ${pause} s`);
+        await sleep(1000 * pause);
         continue;
       }
       const next = /<([^>]*)>;\s*rel="next"/.exec(response.headers.get('link') ?? '')?.[1];
@@ -187,7 +192,7 @@ export class Hub {
         this.answered = true;
       } catch (error) {
         if (!isNetworkError(error)) throw error;
-        problem = error.cause?.code ?? error.cause?.message ?? error.message;
+        problem = reason(error);
         if (!this.answered)
           throw new Error(`cannot reach ${this.endpoint} (${problem}): is there a network, and is HF_ENDPOINT (if set) right?`);
       }
@@ -249,6 +254,10 @@ class Stalled extends Error {}
 // What fetch reports when the connection fails: as a TypeError, before the answer or while its body is read.
 function isNetworkError(error) {
   return error instanceof Stalled || (error instanceof TypeError && /^(fetch failed|terminated)/.test(error.message));
+}
+
+function reason(error) {
+  return error.cause?.code ?? error.cause?.message ?? error.message;
 }
 
 function seconds(retryAfter) {

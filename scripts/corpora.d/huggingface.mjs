@@ -80,6 +80,19 @@ async function list(hub, want) {
   }));
 }
 
+// The second of two sources with one result file would overwrite the first.
+function refuseShared(jobs) {
+  const first = new Map();
+  const source = ({ want, file }) => `${want.repository}${want.column ? `:${want.column}` : ''} ${file.path}`;
+  for (const job of jobs) {
+    const other = first.get(job.result);
+    if (other)
+      throw new Error(`${job.result}: '${source(other)}' and '${source(job)}' would both be written there, expected one: ${
+        other.want === job.want ? "do the hub's names differ only in what becomes '-' here?" : 'is the data set named twice? another column needs a run and an --out of its own'}`);
+    first.set(job.result, job);
+  }
+}
+
 // ---- one file
 
 async function fetchOne(hub, { want, file, result, row }) {
@@ -153,6 +166,7 @@ async function main() {
     }
   };
 
+  const listed = [];
   const jobs = [];
   const rows = [...others];
   for (const want of wants) {
@@ -161,6 +175,7 @@ async function main() {
       rows.push(...of(want)); // what is there stays
       continue;
     }
+    listed.push(...found);
     for (const job of found) {
       const old = of(want).find((row) => row.source_hash === job.row.source_hash && row.file === job.result);
       if (!job.row.source_hash.startsWith('-') && old && ready(old)) Object.assign(job.row, old, { source: job.row.source });
@@ -168,6 +183,7 @@ async function main() {
       rows.push(job.row);
     }
   }
+  refuseShared(listed);
   fs.mkdirSync(out, { recursive: true });
   if (jobs.length) checkRoom(jobs);
   writeManifest(rows);

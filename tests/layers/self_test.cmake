@@ -17,6 +17,7 @@ function(plant)
   file(WRITE ${WORK}/src/core/error.hpp "#include <string>\n")
   file(WRITE ${WORK}/src/storage/files.cpp "#include \"core/error.hpp\"\n#include <fmt/format.h>\n")
   file(WRITE ${WORK}/src/merging/merge.cpp "#include \"core/error.hpp\"\n")
+  file(WRITE ${WORK}/src/merging/cuda/merge.cu "#include \"merging/cuda/merge.cuh\"\n")
   file(WRITE ${WORK}/src/model/transformer.hpp "#include <torch/torch.h>\n")
   file(WRITE ${WORK}/src/model/model.cpp "#include \"model/transformer.hpp\"\n")
   file(WRITE ${WORK}/src/study/study.cpp "#include \"model/model.hpp\"\n")
@@ -48,6 +49,14 @@ expect(refused [[src/core/error.hpp: includes "storage/files.hpp", but core does
 plant()  # Before it in the list, and yet not among what it depends on.
 file(WRITE ${WORK}/src/merging/merge.cpp "#include \"storage/files.hpp\"\n")
 expect(refused [[src/merging/merge.cpp: includes "storage/files.hpp"]])
+
+plant()  # In a folder of the layer, too.
+file(APPEND ${WORK}/src/merging/cuda/merge.cu "#include \"storage/files.hpp\"\n")
+expect(refused [[src/merging/cuda/merge.cu: includes "storage/files.hpp", but merging does not depend on storage]])
+
+plant()
+file(WRITE ${WORK}/src/merging/cuda/merge.cuh "#include <fmt/format.h>\n")
+expect(refused [[src/merging/cuda/merge.cuh: includes <fmt/format.h>]])
 
 plant()
 file(WRITE ${WORK}/src/core/strings.cpp "#include \"utils/strings.hpp\"\n")

@@ -89,6 +89,14 @@ function json(response, value, headers) {
   response.end(JSON.stringify(value));
 }
 
+/// An answer of the API of which the second half is missing: the connection ends, or, with `silent`, nothing comes.
+export function breakOff(response, silent = false) {
+  const half = '[{"type":"file",';
+  response.writeHead(200, { 'content-type': 'application/json', 'content-length': 2 * half.length });
+  response.write(half, () => silent || response.destroy());
+  return true;
+}
+
 export function refuse(response, status, code, headers = {}) {
   response.writeHead(status, { ...(code ? { 'x-error-code': code } : {}), ...headers });
   response.end();

@@ -10,7 +10,7 @@ import zlib from 'node:zlib';
 
 import { parquetWriteBuffer } from 'hyparquet-writer';
 
-import { HubServer, refuse } from './hub_server.mjs';
+import { HubServer, breakOff, refuse } from './hub_server.mjs';
 
 const kCorpora = path.join(process.env.SOURCE, 'scripts', 'corpora');
 const kToken = 'hf_SecretOfTheTest';
@@ -191,6 +191,27 @@ describe('scripts/corpora huggingface', { concurrency: 4 }, () => {
     assert.deepEqual(read(path.join(out, kFile)), texts);
   });
 
+  test('an answer of the API that breaks off is asked for again, after a pause; for ever it is named', async (t) => {
+    const hub = await hubOf(t, one(parquet(kTexts)));
+    let broken = 0;
+    hub.fault = ({ path: asked, response }) => asked.includes('/tree/') && broken++ < 2 && breakOff(response);
+    let out = folder(t);
+    const result = await corpora(hub, out, kOne);
+    assert.equal(result.code, 0, result.stderr);
+    for (const pause of ['0.02', '0.04']) assert.match(result.stderr, new RegExp(`/tree/.*: the answer broke off \\(.+\\); trying again in ${pause} s`));
+    assert.deepEqual(read(path.join(out, kFile)), kDocuments);
+
+    out = folder(t);
+    hub.requests.length = 0;
+    hub.fault = ({ path: asked, response }) => asked.includes('/tree/') && breakOff(response);
+    refused(await corpora(hub, out, kOne), `${hub.endpoint}/api/datasets/o/d/tree/`, 'the answer about o/d broke off 5 times', 'run again to go on');
+    assert.equal(hub.requests.filter((r) => r.path.includes('/tree/')).length, 5);
+    assert.ok(!fs.existsSync(out));
+
+    hub.fault = ({ path: asked, response }) => asked.includes('/tree/') && breakOff(response, true);
+    refused(await corpora(hub, out, kOne, { FEATFLOW_STALL_SECONDS: '0.3' }), '/api/datasets/o/d/tree/', 'broke off 5 times (no byte in 0.3 s)', 'run again to go on');
+  });
+
   test('429 with Retry-After and 500 are tried again; 429 for an hour and 500 for ever are not', async (t) => {
     const hub = await hubOf(t, one(parquet(kTexts)));
     const answers = [[429, { 'retry-after': '1' }], [500, {}], [503, {}]];
@@ -247,6 +268,21 @@ describe('scripts/corpora huggingface', { concurrency: 4 }, () => {
     assert.deepEqual(read(path.join(out, kFile)), kDocuments);
     // Another column of the same file is another text.
     refused(await corpora(other, out, ['--dataset', 'o/d:tale']), "no column 'tale'");
+  });
+
+  test('two sources with one result file are refused before anything is written', async (t) => {
+    const hub = await hubOf(t, one(parquet(kTexts)));
+    const { files } = hub.repositories['o/d'];
+    const out = folder(t);
+    refused(await corpora(hub, out, ['--dataset', 'o/d:text', '--dataset', 'o/d:title']),
+      `${kFile}: 'o/d:text default/train/0000.parquet' and 'o/d:title default/train/0000.parquet' would both`, 'an --out of its own');
+    refused(await corpora(hub, out, [...kOne, ...kOne]), 'is the data set named twice?');
+    files.push({ path: 'a b/train/0000.parquet', bytes: parquet(['one']) }, { path: 'a+b/train/0000.parquet', bytes: parquet(['other']) });
+    refused(await corpora(hub, out, kOne), "o/d/a-b-train-0000.jsonl.zst: 'o/d a b/train/0000.parquet' and 'o/d a+b/train/0000.parquet'", "differ only in what becomes '-'");
+    assert.ok(!fs.existsSync(out));
+    files.pop();
+    assert.equal((await corpora(hub, out, kOne)).code, 0);
+    assert.deepEqual(read(path.join(out, 'o/d/a-b-train-0000.jsonl.zst')), ['one']);
   });
 
   test('--force takes what has changed on the hub, and drops what is gone', async (t) => {
