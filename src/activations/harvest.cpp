@@ -45,14 +45,6 @@ void encode_blocks(const Model& model, const Autoencoder& autoencoder, const Mat
   FEATFLOW_CHECK(out.rows.rows() == std::ssize(out.token_positions), "a row for each token");
 }
 
-void require_bos(const Model& model, const HarvestConfig& config) {
-  if (model.config().bos_token_id >= 0) return;
-  throw Error(
-      fmt::format("activations of {}: its config.json has no bos_token_id, expected that of its "
-                  "tokenizer: BOS positions are left out",
-                  config.model_name));
-}
-
 FeatureActivations no_rows(const Autoencoder& autoencoder, const MatchingText& text,
                            const HarvestConfig& config, const std::string& content_hash) {
   FeatureActivations none;
@@ -68,7 +60,7 @@ FeatureActivations no_rows(const Autoencoder& autoencoder, const MatchingText& t
 
 void harvest(const Model& model, const Autoencoder& autoencoder, const MatchingText& text,
              const HarvestConfig& config, const std::filesystem::path& folder) {
-  require_bos(model, config);
+  require_bos(model, config.model_name);
   const std::vector<DocumentBlock> blocks = document_blocks(text.tokens, config.block_size);
   const int64_t shard_blocks = kShardRows / config.block_size;
   const int64_t shard_count = (std::ssize(blocks) + shard_blocks - 1) / shard_blocks;
@@ -95,7 +87,7 @@ void harvest(const Model& model, const Autoencoder& autoencoder, const MatchingT
 void stream_activations(const Model& model, const Autoencoder& autoencoder,
                         const MatchingText& text, const HarvestConfig& config,
                         const std::function<void(FeatureActivations batch)>& visit) {
-  require_bos(model, config);
+  require_bos(model, config.model_name);
   const std::vector<DocumentBlock> blocks = document_blocks(text.tokens, config.block_size);
   const std::string corpus = text.content_hash();
   Progress progress("activations of " + config.model_name, text.tokens.size(), "tokens");

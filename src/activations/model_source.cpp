@@ -1,5 +1,7 @@
 #include "activations/model_source.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/error.hpp"
@@ -15,6 +17,7 @@ ModelActivationSource::ModelActivationSource(std::shared_ptr<const Model> model,
       batch_blocks_(batch_blocks) {
   FEATFLOW_CHECK(batch_blocks_ > 0, "a batch needs a block");
   tap_width(model_->config(), tap_);  // refuses an unknown tap now, not at the first batch
+  require_bos(*model_, "the model");
 }
 
 int64_t ModelActivationSource::width() const { return tap_width(model_->config(), tap_); }
@@ -26,6 +29,14 @@ int64_t ModelActivationSource::batch_count() const {
 int64_t ModelActivationSource::batch(int64_t step, std::vector<float>& rows) {
   const std::vector<int32_t> ids = blocks_->tokens(step * batch_blocks_, batch_blocks_);
   return tap_rows(*model_, tap_, ids, batch_blocks_, blocks_->block_size(), rows);
+}
+
+void require_bos(const Model& model, const std::string& name) {
+  if (model.config().bos_token_id >= 0) return;
+  throw Error(
+      fmt::format("activations of {}: its config.json has no bos_token_id, expected that of its "
+                  "tokenizer: BOS positions are left out",
+                  name));
 }
 
 int64_t tap_rows(const Model& model, const std::string& tap, std::span<const int32_t> ids,

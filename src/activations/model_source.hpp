@@ -9,6 +9,9 @@
 
 namespace featflow {
 
+/// Throws Error, naming the model, unless its config knows BOS: such positions give no row.
+void require_bos(const Model& model, const std::string& name);
+
 /// An autoencoder's training rows, produced on the spot (definitions 5): batch k is `batch_blocks`
 /// blocks of the mixture, each run through the model alone; BOS positions give no row.
 class ModelActivationSource : public ActivationSource {

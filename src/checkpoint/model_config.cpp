@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/error.hpp"
+#include "core/log.hpp"
 
 namespace featflow {
 
@@ -219,6 +220,18 @@ ModelConfig parse_model_config(const std::string& json_text, const std::string& 
   config.tie_word_embeddings = keys.boolean("tie_word_embeddings", false);
   config.validate(where);
   return config;
+}
+
+void adopt_special_tokens(ModelConfig& config, int64_t bos, int64_t eos, const std::string& where) {
+  if (bos < 0 || config.bos_token_id == bos) return;
+  if (config.bos_token_id >= 0) {
+    log_warning(
+        fmt::format("{}: bos_token_id of config.json is {}, that of its tokenizer {}: the "
+                    "tokenizer's is used",
+                    where, config.bos_token_id, bos));
+  }
+  config.bos_token_id = bos;
+  if (config.eos_token_id == bos) config.eos_token_id = eos;
 }
 
 std::string to_json(const ModelConfig& config) {

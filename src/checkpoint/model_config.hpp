@@ -35,6 +35,11 @@ struct ModelConfig {
 /// changes the arithmetic and is not supported (rope scaling, other activations, biases) is
 /// refused.
 ModelConfig parse_model_config(const std::string& json_text, const std::string& where);
+/// Takes BOS from the tokenizer that writes it into the text, as BOS positions are left out of
+/// activations; warns, naming `where`, if the config had another. Early conversions of Llama count
+/// both from 0: an EOS that is the tokenizer's BOS is replaced too. Others stay: a chat model may
+/// well end in a token of its own.
+void adopt_special_tokens(ModelConfig& config, int64_t bos, int64_t eos, const std::string& where);
 std::string to_json(const ModelConfig& config);
 
 }  // namespace featflow

@@ -226,5 +226,21 @@ TEST(ModelConfig, HostileText) {
   expect_refused("model_type", "a\nb" + std::string(10'000, 'x'), "…");
 }
 
+TEST(ModelConfig, TakesSpecialTokensFromTheTokenizer) {
+  const auto adopted = [](int64_t bos, int64_t eos, int64_t of_bos, int64_t of_eos) {
+    ModelConfig config;
+    config.bos_token_id = bos;
+    config.eos_token_id = eos;
+    adopt_special_tokens(config, of_bos, of_eos, "folder");
+    return std::pair(config.bos_token_id, config.eos_token_id);
+  };
+  EXPECT_EQ(adopted(1, 2, 1, 2), std::pair(1L, 2L));
+  EXPECT_EQ(adopted(-1, 2, 1, 2), std::pair(1L, 2L));
+  EXPECT_EQ(adopted(0, 1, 1, 2), std::pair(1L, 2L)) << "an early conversion of Llama";
+  EXPECT_EQ(adopted(0, 31999, 1, 2), std::pair(1L, 31999L)) << "an EOS of its own";
+  EXPECT_EQ(adopted(1, 31999, 1, 2), std::pair(1L, 31999L));
+  EXPECT_EQ(adopted(0, 1, -1, -1), std::pair(0L, 1L)) << "a tokenizer without BOS";
+}
+
 }  // namespace
 }  // namespace featflow

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "cli/command.hpp"
+#include "cli/text_input.hpp"
 #include "core/rng.hpp"
 #include "model/model.hpp"
 #include "tokens/tokenizer.hpp"
@@ -16,7 +17,7 @@ struct Options {
 
 void run_generate(const Options& options, const CommonOptions& common) {
   common.apply();
-  const Model model(load_checkpoint(options.model));
+  const Model model(load_model_for_text(options.model));
   const Tokenizer tokenizer = Tokenizer::load(options.model);
   std::vector<int32_t> prompt = {tokenizer.bos_id()};
   const std::vector<int32_t> ids = tokenizer.encode(options.prompt);

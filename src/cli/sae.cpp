@@ -145,7 +145,7 @@ void run_sae_train(const TrainOptions& options, const CommonOptions& common) {
   SaelensInfo info;
   info.context_size = options.settings.block_size;
   if (!options.model.empty()) {
-    auto model = std::make_shared<const Model>(load_checkpoint(options.model));
+    auto model = std::make_shared<const Model>(load_model_for_text(options.model));
     info.model_name = options.model;
     info.hook_name = options.settings.tap.empty() ? default_tap(*model) : options.settings.tap;
     TokenShard text = load_text(options.data, options.model);
@@ -198,7 +198,7 @@ struct EvalOptions {
 void run_sae_eval(const EvalOptions& options, const CommonOptions& common) {
   common.apply();
   const SaelensAutoencoder sae = load_saelens(options.sae);
-  auto model = std::make_shared<const Model>(load_checkpoint(options.model));
+  auto model = std::make_shared<const Model>(load_model_for_text(options.model));
   AutoencoderEvaluationConfig config = options.config;
   config.tap = options.tap.empty() ? default_tap(*model) : options.tap;
   TokenShard text = options.input.load(options.model);
@@ -226,7 +226,7 @@ struct HarvestOptions {
 void run_activations(const HarvestOptions& options, const CommonOptions& common) {
   common.apply();
   require_new(options.out, options.force);
-  const Model model(load_checkpoint(options.model));
+  const Model model(load_model_for_text(options.model));
   MatchingText text;
   text.tokens = load_text(options.data, options.model);
   text.document_corpora.assign(static_cast<size_t>(text.tokens.document_count()), 0);

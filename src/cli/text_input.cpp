@@ -1,8 +1,7 @@
 #include "cli/text_input.hpp"
 
-#include <fmt/format.h>
+#include <filesystem>
 
-#include "core/error.hpp"
 #include "corpus/document_reader.hpp"
 #include "tokens/tokenizer.hpp"
 
@@ -19,6 +18,15 @@ void TextInput::add_to(CLI::App& command) {
 TokenShard TextInput::load(const std::string& model_folder) const {
   if (text.empty()) return load_text(data, model_folder);
   return tokenize(Tokenizer::load(model_folder), {text});
+}
+
+Checkpoint load_model_for_text(const std::string& model_folder) {
+  Checkpoint model = load_checkpoint(model_folder);
+  if (std::filesystem::exists(std::filesystem::path(model_folder) / "tokenizer.model")) {
+    const Tokenizer tokenizer = Tokenizer::load(model_folder);
+    adopt_special_tokens(model.config, tokenizer.bos_id(), tokenizer.eos_id(), model_folder);
+  }
+  return model;
 }
 
 TokenShard load_text(const std::string& data, const std::string& model_folder) {
