@@ -154,14 +154,16 @@ void run_sweep(const SweepOptions& options, const CommonOptions& common) {
 void add_merge(CLI::App& app, CommonOptions& common) {
   auto options = std::make_shared<OneMerge>();
   CLI::App* command =
-      add_command(app, "merge", "Merge two models of one shape; t = 0 is A",
+      add_command(app, "merge", "Merge two models of one shape; t = 0 is all A, t = 1 all B",
                   "featflow merge runs/quick/model/Lua runs/quick/model/TinyStories "
                   "--method slerp --t 0.58 --out LuaStories",
                   common);
   command->add_option("a", options->a, "Model folder A (t = 0)")->required();
   command->add_option("b", options->b, "Model folder B (t = 1)")->required();
   options->method.add_to(*command);
-  command->add_option("--t", options->t, "0: A, 1: B")
+  command
+      ->add_option("--t", options->t,
+                   "0: A, 1: B; of task vectors (methods with --base): A's weighs 1 - t, B's t")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command->add_option("--out", options->out, "Model folder to write")->required();

@@ -72,7 +72,8 @@ struct TensorReport {
 nlohmann::ordered_json to_json(const std::vector<TensorReport>& reports);
 
 /// All merges of two models along t: what does not depend on t is computed once. Arithmetic is
-/// float64, rounded once to float32; results do not depend on the thread count.
+/// float64, rounded once to float32 (task vectors are float32 themselves, as mergekit's); results
+/// do not depend on the thread count.
 class MergeCurve {
  public:
   virtual ~MergeCurve() = default;

@@ -259,10 +259,14 @@ void write_scores(const SweepResult& result, const SweepConfig& config,
     tensors.push_back(tensor_view(x + ".loss", {steps, documents}, loss));
     tensors.push_back(tensor_view("balance." + x + ".correct", {documents}, merged.correct));
     tensors.push_back(tensor_view("balance." + x + ".loss", {documents}, merged.loss));
-    if (result.base) {
-      const DocumentScores& base = (*result.base).*text;
-      tensors.push_back(tensor_view("base." + x + ".correct", {documents}, base.correct));
-      tensors.push_back(tensor_view("base." + x + ".loss", {documents}, base.loss));
+    const auto add_model = [&](const std::string& name, const DocumentScores& scores) {
+      tensors.push_back(tensor_view(name + ".correct", {documents}, scores.correct));
+      tensors.push_back(tensor_view(name + ".loss", {documents}, scores.loss));
+    };
+    if (result.base) add_model("base." + x, (*result.base).*text);
+    // Where the curve does not end in them: what gains are measured with.
+    if (needs_base(config.merge.method)) {
+      add_model("child." + x, which == 0 ? result.parent_a.a : result.parent_b.b);
     }
   }
   write_safetensors(path, tensors,
@@ -274,6 +278,17 @@ void write_scores(const SweepResult& result, const SweepConfig& config,
 std::vector<std::string> sweep_warnings(const SweepResult& result, const SweepConfig& config) {
   std::vector<std::string> warnings;
   if (result.balance.warning) warnings.push_back(*result.balance.warning);
+  // Where only one task vector reaches an element, TIES gives it whole for every 0 < t < 1, and
+  // nothing of it at the end where its weight is 0.
+  const double t = result.balance.t, first = result.curve[1].t,
+               last = result.curve[result.curve.size() - 2].t;
+  if (config.merge.method == MergeMethod::kTies && ((0 < t && t < first) || (last < t && t < 1))) {
+    warnings.push_back(
+        fmt::format("the balance point {:.4g} lies beside an end of the curve, where ties jumps: "
+                    "the accuracies "
+                    "need not be equal there",
+                    t));
+  }
   const auto compare = [&](const DocumentScores& merged, const DocumentScores& base,
                            const std::string& text) {
     if (merged.accuracy() >= base.accuracy()) return;

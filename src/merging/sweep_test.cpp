@@ -365,6 +365,29 @@ TEST_F(SweepTest, WarnsWhereTheBaseIsBetter) {
   EXPECT_EQ(json().at("warnings").at(0), result.warnings[0]);
 }
 
+// One element is A's alone, one B's alone: ties gives both whole at every t between the ends.
+TEST_F(SweepTest, WarnsWhereTiesJumps) {
+  config_.merge = {MergeMethod::kTies, 1};
+  const auto model = [](float of_a, float of_b) {
+    Checkpoint checkpoint;
+    checkpoint.tensors["w"] = {{2}, {of_a, of_b}};
+    return checkpoint;
+  };
+  a_ = model(1, 0), b_ = model(0, 1), base_ = model(0, 0);
+  const SweepResult result = run([](const Checkpoint& merged, int which) {
+    const bool of_a = merged.tensors.at("w").data[0] == 1,
+               of_b = merged.tensors.at("w").data[1] == 1;
+    const double on_a = of_a ? of_b ? 0.5 : 0.8 : 0.3, on_b = of_b ? 0.6 : 0.3;
+    return scores_at([=](int text, int, double) { return text == 0 ? on_a : on_b; }, which, 0);
+  });
+  EXPECT_GT(result.balance.t, 0);
+  EXPECT_LT(result.balance.t, 0.02);
+  EXPECT_THAT(result.warnings, ::testing::Contains(HasSubstr("beside an end of the curve")));
+  const SafetensorsFile scores(root_ / "sweep" / "scores.safetensors");
+  EXPECT_EQ(scores.read<int64_t>("child.a.correct", {4}), result.parent_a.a.correct);
+  EXPECT_EQ(scores.read<int64_t>("child.b.correct", {4}), result.parent_b.b.correct);
+}
+
 TEST_F(SweepTest, BalanceOnTheGridIsNotEvaluatedAgain) {
   config_.steps = 3;
   int calls = 0;

@@ -20,8 +20,13 @@ std::vector<float> difference(const Tensor& model, const Tensor& base) {
 }
 
 // Keeps the ⌊density · n⌋ elements of largest magnitude; of equals those that come first.
-void keep_largest(std::vector<float>& tau, double density) {
+void keep_largest(std::vector<float>& tau, double density, const std::string& tensor) {
   const auto keep = static_cast<size_t>(density * static_cast<double>(tau.size()));
+  if (keep == 0) {
+    throw Error(fmt::format(
+        "merging: {}: a density of {} keeps none of its {} elements, expected at least {:.2g}",
+        in_quotes(tensor), density, tau.size(), 1 / static_cast<double>(tau.size())));
+  }
   if (keep >= tau.size()) return;
   std::vector<size_t> order(tau.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -117,7 +122,7 @@ TaskVectors::TaskVectors(const Checkpoint& a, const Checkpoint& b, const Checkpo
       for (const char* side : {"a", "b"}) {
         std::vector<float>& tau = side[0] == 'a' ? tau_a_[i] : tau_b_[i];
         if (options.method == MergeMethod::kTies) {
-          keep_largest(tau, options.density);
+          keep_largest(tau, options.density, pair.name);
         } else if (options.method != MergeMethod::kTaskArithmetic) {
           drop_and_rescale(tau, options, Rng(options.seed, pair.name + " of " + side));
         }

@@ -42,7 +42,7 @@ function Curves({ methods, curves, a, b }) {
           name: words(c.method), color: color(i), dash: i >= 4 ? '6 3' : undefined,
           points: c.points.map((p) => [p[0], p[at]]) }))}
         dots={balanced(methods, curves, at === 1 ? 'accuracy_a' : 'accuracy_b')}
-        xLabel={`t (0 is ${a}, 1 is ${b})`} yLabel="next-token accuracy"
+        xLabel={`t (0 is all ${a}, 1 all ${b})`} yLabel="next-token accuracy"
         xFormat={(v) => fixed(v, 2)} yFormat={(v, fine) => percent(v, fine ? 2 : 0)} height={280}
       />
     </div>
@@ -50,7 +50,10 @@ function Curves({ methods, curves, a, b }) {
   return (
     <>
       <div class="small-multiples">{chart(a, 1)}{chart(b, 2)}</div>
-      <p class="muted">A ring is a method's balance point, the thick line through it the interval of t.</p>
+      <p class="muted">
+        A ring is a method's balance point, the thick line through it the interval of t. Methods with task vectors
+        do not end in the parents: at t = 0 the base has {a}'s task vector alone added to it, times λ.
+      </p>
     </>
   );
 }
@@ -77,7 +80,8 @@ export function Methods({ comparison, sweep }) {
   const baseline = (name) => sweep && ({ [sweep.base]: sweep.baselines.base, [a]: sweep.baselines.a, [b]: sweep.baselines.b })[name];
   const rows = [
     ...comparison.methods.map((m) => ({
-      label: described(m), own: m.own, t: m.t, interval: m.balance?.interval, half: m.balance?.other_half,
+      label: described(m), own: m.own, t: m.t, interval: m.balance?.interval, crossings: m.balance?.crossings,
+      half: m.balance?.other_half,
       all: m.balance?.merged, accuracy: m.accuracy, retained: m.retained })),
     ...comparison.baselines.map((m) => ({
       label: `${m.name}, unmerged`, all: baseline(m.name), accuracy: m.accuracy, retained: m.retained })),
@@ -116,7 +120,9 @@ export function Methods({ comparison, sweep }) {
               <th scope="row" class="wide">{r.label}{r.own && <div class="muted">this study's</div>}</th>
               <td>
                 {fixed(r.t, 3)}
-                {Number.isFinite(r.interval?.low) && <div class="muted">{fixed(r.interval.low, 3)}–{fixed(r.interval.high, 3)}</div>}
+                {r.crossings === 0 && <div class="muted">no crossing: the nearest</div>}
+                {r.crossings > 1 && <div class="muted">one of {r.crossings} crossings</div>}
+                {r.crossings !== 0 && Number.isFinite(r.interval?.low) && <div class="muted">{fixed(r.interval.low, 3)}–{fixed(r.interval.high, 3)}</div>}
               </td>
               <td>{percent(r.half?.accuracy_a, 2)}</td><td>{percent(r.half?.accuracy_b, 2)}</td>
               <td>{percent(r.all?.accuracy_a, 2)}</td><td>{percent(r.all?.accuracy_b, 2)}</td>

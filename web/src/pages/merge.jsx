@@ -83,7 +83,7 @@ function Sweep({ sweep, models }) {
         bands={bounded(balance.interval) ? [{ from: balance.interval.low, to: balance.interval.high,
           label: `${percent(balance.interval.level, 0)} interval of the balance point` }] : []}
         marks={[{ x: chosen, label: `balance t = ${fixed(chosen, 3)}` }]}
-        xLabel={`t (0 is ${a}, 1 is ${b})`} yLabel="next-token accuracy"
+        xLabel={`t (0 is all ${a}, 1 all ${b})`} yLabel="next-token accuracy"
         xFormat={(v) => fixed(v, 2)} yFormat={(v, fine) => percent(v, fine ? 2 : 0)}
         height={380}
       />
