@@ -30,15 +30,6 @@ std::array<int64_t, kDensityBins> AutoencoderStatistics::density_histogram() con
   return histogram;
 }
 
-std::vector<float> AutoencoderStatistics::log10_density() const {
-  std::vector<float> result;
-  for (const int64_t count : active_rows) {
-    const double density = static_cast<double>(count) / static_cast<double>(rows);
-    result.push_back(static_cast<float>(std::log10(std::max(density, 1e-10))));
-  }
-  return result;
-}
-
 AutoencoderEvaluator::AutoencoderEvaluator(const Autoencoder& autoencoder)
     : autoencoder_(autoencoder),
       shifted_sum_(static_cast<size_t>(autoencoder.input_size), 0),
@@ -62,7 +53,6 @@ void AutoencoderEvaluator::add(std::span<const float> x, int64_t rows) {
   std::vector<float> x_hat(x.size());
   decode(autoencoder_, features, x_hat);
   for (const int32_t feature : features.features) ++active_rows_[static_cast<size_t>(feature)];
-  l1_ = std::accumulate(features.values.begin(), features.values.end(), l1_);
   rows_ += rows;
 
   // Per chunk: Σ (x − shift) [n], Σ‖x − shift‖², Σ‖x − x̂‖².
@@ -100,7 +90,6 @@ AutoencoderStatistics AutoencoderEvaluator::result() const {
   result.mean_l0 =
       static_cast<double>(std::accumulate(active_rows_.begin(), active_rows_.end(), int64_t{0})) /
       rows;
-  result.mean_l1 = l1_ / rows;
   result.mse = squared_error_ / (rows * n);
   result.variance = std::max(shifted_square_ - mean_square, 0.0) / (rows * n);
   result.explained_variance = result.variance > 0 ? 1 - result.mse / result.variance

@@ -19,7 +19,6 @@ inline constexpr double kLowestLog10Density = -8;
 struct AutoencoderStatistics {
   int64_t rows = 0;
   double mean_l0 = 0;                ///< Active features per row.
-  double mean_l1 = 0;                ///< Σ f per row.
   double mse = 0;                    ///< Σ‖x − x̂‖² / (rows · n)
   double variance = 0;               ///< Σ‖x − mean(x)‖² / (rows · n)
   double explained_variance = 0;     ///< 1 − mse / variance; NaN if the rows are all equal.
@@ -29,8 +28,6 @@ struct AutoencoderStatistics {
   double dead_share() const;
   /// Of the features that are alive.
   std::array<int64_t, kDensityBins> density_histogram() const;
-  /// [m], for SAELens' sparsity.safetensors; a dead feature has log10(1e-10), as there.
-  std::vector<float> log10_density() const;
 };
 
 /// Adds up batches in float64; variance sums are shifted by the first batch's mean, so that a
@@ -46,7 +43,7 @@ class AutoencoderEvaluator {
   const Autoencoder& autoencoder_;
   std::vector<double> shift_;        // [n]
   std::vector<double> shifted_sum_;  // [n]
-  double shifted_square_ = 0, squared_error_ = 0, l1_ = 0;
+  double shifted_square_ = 0, squared_error_ = 0;
   int64_t rows_ = 0;
   std::vector<int64_t> active_rows_;
 };

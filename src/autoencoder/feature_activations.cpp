@@ -76,10 +76,11 @@ void validate(const FeatureActivations& a, const Path& file) {
       }
     }
   }
-  for (size_t r = 0; r + 1 < a.documents.size(); ++r) {
-    if (a.documents[r] > a.documents[r + 1] || a.documents[r] < 0) {
-      fail(file, fmt::format("documents[{}] is {} after {}, expected ascending numbers from 0",
-                             r + 1, a.documents[r + 1], a.documents[r]));
+  for (size_t r = 0; r < a.documents.size(); ++r) {
+    const int32_t before = r == 0 ? 0 : a.documents[r - 1];
+    if (a.documents[r] < before) {
+      fail(file, fmt::format("documents[{}] is {} after {}, expected ascending numbers from 0", r,
+                             a.documents[r], before));
     }
   }
   for (size_t r = 0; r < a.corpora.size(); ++r) {
@@ -212,6 +213,7 @@ ActivationShards::ActivationShards(const Path& file_or_folder) {
     first_rows_.push_back(first_rows_.back() + std::max<int64_t>(0, offsets - 1));
     active_ += entries;
     largest_ = std::max(largest_, entries);
+    most_rows_ = std::max(most_rows_, offsets - 1);
   }
   const SafetensorsFile first(files_.front());
   about_.rows.feature_count = read_feature_count(first);
@@ -223,8 +225,9 @@ ActivationShards::ActivationShards(const Path& file_or_folder) {
 
 int64_t ActivationShards::working_bytes() const {
   if (whole_ != nullptr) return 0;
-  constexpr int64_t kEntry = sizeof(int32_t) + sizeof(float), kStored = 6;
-  return kShardsAtOnce * (largest_ * (kEntry + kStored) + kShardRows * 24) + largest_ * kEntry;
+  constexpr int64_t kEntry = sizeof(int32_t) + sizeof(float), kStored = 6, kRow = 24;
+  const int64_t loaded = std::min(kShardsAtOnce, std::ssize(files_));
+  return loaded * (largest_ * (kEntry + kStored) + most_rows_ * kRow) + largest_ * kEntry;
 }
 
 void ActivationShards::for_each(

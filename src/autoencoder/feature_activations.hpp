@@ -58,6 +58,7 @@ class ActivationShards {
   std::vector<std::filesystem::path> files_;
   std::vector<int64_t> first_rows_ = {0};  // [shards + 1]
   int64_t active_ = 0, largest_ = 0;       // entries: of all shards, of the largest
+  int64_t most_rows_ = 0;                  // of a shard
 };
 
 /// All shards in memory. Everything is validated: offsets monotone, features ascending in a row and

@@ -56,7 +56,7 @@ inline void multiply(float factor, float* x, int64_t n) {
 }
 
 /// Appends the positive ones of product[j] + bias[j], j in [0, count), with first_feature + j at
-/// (features, values), which have room for one more than `count`; returns how many.
+/// (features, values), which have room for `count`; returns how many.
 inline int64_t compact(const float* product, const float* bias, int64_t count,
                        int32_t first_feature, int32_t* features, float* values) {
   return autoencoder_kernels().compact(product, bias, count, first_feature, features, values);

@@ -133,13 +133,15 @@ TEST(AutoencoderKernels, CompactFindsExactlyThePositiveSums) {
         features.push_back(static_cast<int32_t>(700 + i));
         values.push_back(value);
       }
-      std::vector<int32_t> found_features(static_cast<size_t>(place.count + 1));
-      std::vector<float> found_values(found_features.size());
+      std::vector<int32_t> found_features(static_cast<size_t>(place.count + 1), -7);
+      std::vector<float> found_values(found_features.size(), -7);
       const auto found = static_cast<size_t>(compact(product.data(), bias.data(), place.count, 700,
                                                      found_features.data(), found_values.data()));
       ASSERT_EQ(found, features.size()) << place.count << " shifted by " << shift;
       EXPECT_TRUE(std::equal(features.begin(), features.end(), found_features.begin()));
       EXPECT_TRUE(std::equal(values.begin(), values.end(), found_values.begin()));
+      EXPECT_EQ(found_features.back(), -7) << "beyond its room";
+      EXPECT_EQ(found_values.back(), -7);
     }
   }
 }

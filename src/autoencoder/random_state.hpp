@@ -7,15 +7,30 @@
 
 #include "autoencoder/kernels.hpp"
 #include "autoencoder/training_state.hpp"
+#include "core/error.hpp"
 #include "core/rng.hpp"
 
-// A start for the tests of training steps, and of them only.
+// For the tests of training steps, and them only.
 namespace featflow {
 
 inline std::vector<float> random_values(int64_t count, double deviation, Rng& rng) {
   std::vector<float> values(static_cast<size_t>(count));
   for (float& value : values) value = static_cast<float>(deviation * rng.normal());
   return values;
+}
+
+/// The largest difference, relative to the largest value of `b`; NaN if any is NaN.
+template <typename A, typename B>
+double relative_difference(const std::vector<A>& a, const std::vector<B>& b) {
+  FEATFLOW_CHECK(a.size() == b.size(), "values to compare");
+  double difference = 0, largest = 1e-30;
+  for (size_t i = 0; i < b.size(); ++i) {
+    const double apart = std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+    if (std::isnan(apart)) return apart;
+    difference = std::max(difference, apart);
+    largest = std::max(largest, std::fabs(static_cast<double>(b[i])));
+  }
+  return difference / largest;
 }
 
 /// Random weights; `bias` moves how many features are active.

@@ -106,11 +106,8 @@ class Config {
 
 }  // namespace
 
-void save_saelens(const Path& folder, const Autoencoder& autoencoder, const SaelensInfo& info,
-                  const std::vector<float>& log10_density) {
+void save_saelens(const Path& folder, const Autoencoder& autoencoder, const SaelensInfo& info) {
   const int64_t n = autoencoder.input_size, m = autoencoder.feature_count;
-  FEATFLOW_CHECK(log10_density.empty() || std::ssize(log10_density) == m,
-                 "one density per feature");
   create_folder(folder);
   const std::vector<float> encoder = transposed(autoencoder.encoder_weight, m, n);
   write_safetensors(folder / "sae_weights.safetensors",
@@ -118,10 +115,6 @@ void save_saelens(const Path& folder, const Autoencoder& autoencoder, const Sael
                      tensor_view("W_dec", {m, n}, autoencoder.decoder_weight),
                      tensor_view("b_enc", {m}, autoencoder.encoder_bias),
                      tensor_view("b_dec", {n}, autoencoder.decoder_bias)});
-  if (!log10_density.empty()) {
-    write_safetensors(folder / "sparsity.safetensors",
-                      {tensor_view("sparsity", {m}, log10_density)});
-  }
   nlohmann::ordered_json config = {
       {"d_in", n},
       {"d_sae", m},
@@ -208,11 +201,6 @@ SaelensAutoencoder load_saelens(const Path& folder) {
     bias *= static_cast<float>(norm);
   }
   require_finite(" once decoder rows have unit norm");
-
-  if (std::filesystem::exists(folder / "sparsity.safetensors")) {
-    result.log10_density =
-        SafetensorsFile(folder / "sparsity.safetensors").read_float("sparsity", {m});
-  }
   return result;
 }
 

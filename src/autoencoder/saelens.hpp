@@ -2,9 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
-#include <vector>
 
 #include "autoencoder/autoencoder.hpp"
 
@@ -21,14 +19,12 @@ struct SaelensInfo {
 struct SaelensAutoencoder {
   Autoencoder autoencoder;
   SaelensInfo info;
-  std::vector<float> log10_density;  ///< [m]; empty if the folder has no sparsity.safetensors.
 };
 
-/// Writes a SAELens v6 folder: cfg.json, sae_weights.safetensors (W_enc [n, m], W_dec [m, n],
-/// b_enc [m], b_dec [n]; apply_b_dec_to_input) and, if given, sparsity.safetensors: log10 of the
-/// share of tokens on which each feature is active.
+/// Writes a SAELens v6 folder: cfg.json and sae_weights.safetensors (W_enc [n, m], W_dec [m, n],
+/// b_enc [m], b_dec [n]; apply_b_dec_to_input).
 void save_saelens(const std::filesystem::path& folder, const Autoencoder& autoencoder,
-                  const SaelensInfo& info, const std::vector<float>& log10_density = {});
+                  const SaelensInfo& info);
 
 /// Reads a SAELens folder of architecture "standard" (v6, or older and flat) without input
 /// normalisation. apply_b_dec_to_input = false is folded into b_e. Dictionary vectors that are

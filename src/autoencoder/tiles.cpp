@@ -50,7 +50,7 @@ void TiledEncoder::encode(const Autoencoder& autoencoder, const float* input, in
     tile.row_offsets.assign(1, 0);
     int64_t used = 0;
     for (int64_t t = 0; t < tile_rows; ++t) {
-      const auto needed = static_cast<size_t>(used + tile_features + 1);  // scan writes one ahead
+      const auto needed = static_cast<size_t>(used + tile_features);
       if (tile.features.size() < needed) {
         tile.features.resize(2 * needed);
         tile.values.resize(2 * needed);

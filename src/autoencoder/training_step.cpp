@@ -278,8 +278,10 @@ void TrainingStep::update_decoder_bias(TrainingState& state) {
   const int64_t n = state.weights.input_size;
   std::vector<double> total(static_cast<size_t>(n), 0);
   for (const std::vector<float>* parts : {&token_sums_, &feature_sums_}) {
-    for (size_t i = 0; i < parts->size(); ++i) {
-      total[i % static_cast<size_t>(n)] += static_cast<double>((*parts)[i]);
+    for (size_t first = 0; first < parts->size(); first += total.size()) {
+      for (size_t i = 0; i < total.size(); ++i) {
+        total[i] += static_cast<double>((*parts)[first + i]);
+      }
     }
   }
   const std::vector<float> gradient(total.begin(), total.end());

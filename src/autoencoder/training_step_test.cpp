@@ -14,16 +14,6 @@
 namespace featflow {
 namespace {
 
-// The largest difference, relative to the largest value.
-double relative_difference(const std::vector<float>& a, const std::vector<double>& b) {
-  double difference = 0, largest = 1e-30;
-  for (size_t i = 0; i < b.size(); ++i) {
-    difference = std::max(difference, std::fabs(static_cast<double>(a[i]) - b[i]));
-    largest = std::max(largest, std::fabs(b[i]));
-  }
-  return difference / largest;
-}
-
 struct GradientCase {
   const char* what;
   int64_t rows, n, m;

@@ -20,6 +20,8 @@ void tune_allocator() {
   mallopt(M_TRIM_THRESHOLD, -1);
 }
 
+void release_free_memory() { malloc_trim(0); }
+
 int64_t peak_memory_bytes() {
   struct rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);

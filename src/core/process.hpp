@@ -9,6 +9,9 @@ namespace featflow {
 /// Keeps large temporaries out of mmap/munmap, which page-faults every step (4.7 → 3.5 s for a
 /// dense autoencoder step). Call first thing in `main`.
 void tune_allocator();
+/// Gives what has been freed back to the system, which the tuned allocator would keep: between two
+/// phases that take different shapes of memory.
+void release_free_memory();
 
 int64_t peak_memory_bytes();
 /// What the system or this process's control group can still give; -1 if unknown.

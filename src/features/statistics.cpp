@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/parallel.hpp"
 
 namespace featflow {
 
@@ -111,6 +112,19 @@ FeatureStatistics feature_statistics(const ActivationShards& shards, RowMask mas
     pass.add(shard, rows_of_mask(mask, first_row, shard.rows.rows()));
   });
   return pass.finish();
+}
+
+std::pair<FeatureStatistics, FeatureStatistics> statistics_of_both(const ActivationShards& a,
+                                                                   const ActivationShards& b,
+                                                                   RowMask mask, bool at_once) {
+  if (!at_once) return {feature_statistics(a, mask), feature_statistics(b, mask)};
+  std::pair<FeatureStatistics, FeatureStatistics> both;
+  parallel_for(2, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t side = begin; side < end; ++side) {
+      (side == 0 ? both.first : both.second) = feature_statistics(side == 0 ? a : b, mask);
+    }
+  });
+  return both;
 }
 
 std::vector<uint8_t> measurable(const std::vector<int64_t>& active_tokens,

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "features/columns.hpp"
@@ -32,6 +33,12 @@ struct FeatureStatistics {
 FeatureStatistics feature_statistics(const FeatureActivations& activations, RowMask mask = {});
 /// The same numbers, shard by shard; `mask` is that of all rows.
 FeatureStatistics feature_statistics(const ActivationShards& shards, RowMask mask = {});
+/// Of A and of B under one mask, a thread for each, or one after the other (shards of only one of
+/// them are in memory then).
+std::pair<FeatureStatistics, FeatureStatistics> statistics_of_both(const ActivationShards& a,
+                                                                   const ActivationShards& b,
+                                                                   RowMask mask,
+                                                                   bool at_once = true);
 
 /// Definitions 9.
 struct MeasurableLimits {

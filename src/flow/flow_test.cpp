@@ -156,9 +156,16 @@ TEST(Flow, OfPermutedRowsIsNothing) {
   child.model = "child";
   Rng rng(3);
   const std::vector<int32_t> order = shuffle_within(rows_by_corpus(base), rng);
-  CorrelationOptions options;
-  options.row_order = order;
-  const EdgeFlow edge = edge_flow(correlate(base, child, options));
+  SparseRows permuted{base.rows.feature_count, {0}, {}, {}};
+  for (const int32_t row : order) {
+    for (int64_t e = base.rows.row_offsets[row]; e < base.rows.row_offsets[row + 1]; ++e) {
+      permuted.features.push_back(base.rows.features[e]);
+      permuted.values.push_back(base.rows.values[e]);
+    }
+    permuted.row_offsets.push_back(permuted.active());
+  }
+  child.rows = permuted;
+  const EdgeFlow edge = edge_flow(correlate(base, child));
   EXPECT_THAT(edge.persisting_parents, IsEmpty());
   EXPECT_THAT(edge.emerging, ElementsAre(0, 1, 2, 3, 4));
   EXPECT_EQ(edge.thresholds.front().parents, 0) << "not even at 0.3";

@@ -123,12 +123,8 @@ BestCorrelations best_correlations(const FeatureActivations& a, const FeatureAct
   FEATFLOW_CHECK(runs >= 0, "runs");
   std::vector<uint8_t> mask;
   if (!options.corpora.empty()) mask = rows_of_corpora(b, options.corpora);
-  FeatureStatistics a_statistics, b_statistics;
-  parallel_for(2, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t side = begin; side < end; ++side) {
-      (side == 0 ? a_statistics : b_statistics) = feature_statistics(side == 0 ? a : b, mask);
-    }
-  });
+  const auto [a_statistics, b_statistics] =
+      statistics_of_both(ActivationShards(a), ActivationShards(b), mask);
 
   BestCorrelations result{a_statistics.row_count, runs,
                           empty_side(a_statistics, options.limits, runs),
@@ -140,7 +136,8 @@ BestCorrelations best_correlations(const FeatureActivations& a, const FeatureAct
   const int64_t rows_of_matrix =
       std::ssize(workers) * of_b.count() * static_cast<int64_t>(sizeof(double) + 2 * sizeof(float));
   const int64_t transposed_bytes =
-      options.memory_bytes - rows_of_matrix - PackedRows::bytes(b.rows.active());
+      std::max(options.memory_bytes - rows_of_matrix - PackedRows::bytes(b.rows.active()),
+               kBytesPerColumnEntry * a.rows.active() / 8);
 
   Progress progress(options.progress_label, runs * a.rows.feature_count, "features");
   int64_t done = 0;

@@ -11,7 +11,9 @@ namespace featflow {
 
 struct BestCorrelationOptions {
   MeasurableLimits limits;  ///< Only measurable features are candidates, on both sides.
-  /// Working memory beside both inputs, as in CorrelationOptions; the result does not depend on it.
+  /// Working memory beside both inputs: one row of the matrix per thread, a packed copy of B,
+  /// always whole, and the transpose of A, in as few blocks as fit, but at most about eight. The
+  /// result does not depend on it.
   int64_t memory_bytes = int64_t{2} << 30;
   /// Only rows of these corpora count; empty: all rows.
   std::vector<std::string> corpora;

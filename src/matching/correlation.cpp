@@ -1,13 +1,18 @@
 #include "matching/correlation.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
+#include "core/log.hpp"
 #include "core/parallel.hpp"
+#include "core/process.hpp"
 #include "core/progress.hpp"
 
 namespace featflow {
@@ -59,22 +64,43 @@ struct BlockPlan {
   std::vector<FeatureBlock> a, b;
 };
 
-/// The fewest passes are made by blocks of A and of B of about the same size.
-BlockPlan plan_blocks(const FeatureStatistics& a, const FeatureStatistics& b, int64_t bytes) {
-  bytes = std::max<int64_t>(bytes, 0);
-  const int64_t of_b = std::min(entry_bytes(b), std::max(bytes / 2, bytes - entry_bytes(a)));
+/// The fewest passes are made by blocks of A and of B of about the same size. Less than an eighth
+/// of all entries would make hundreds of them: then that is what the blocks take.
+BlockPlan plan_blocks(const FeatureStatistics& a, const FeatureStatistics& b, int64_t fixed_bytes,
+                      const CorrelationOptions& options) {
+  const int64_t of_a = entry_bytes(a), of_both = of_a + entry_bytes(b), least = of_both / 8;
+  int64_t bytes = options.memory_bytes - fixed_bytes;
+  if (bytes < least) {
+    log_warning(fmt::format("{}: {} of memory are too little for these activations; {} are used",
+                            options.progress_label, human_bytes(options.memory_bytes),
+                            human_bytes(fixed_bytes + least)));
+    bytes = least;
+  }
+  const int64_t of_b = std::min(of_both - of_a, std::max(bytes / 2, bytes - of_a));
   return {blocks_within(a.active_tokens, bytes - of_b), blocks_within(b.active_tokens, of_b)};
+}
+
+/// Those of the features asked for; NaN for the others, which then have no correlation.
+std::vector<double> inverse_deviations(const FeatureStatistics& statistics,
+                                       std::span<const uint8_t> features) {
+  FEATFLOW_CHECK(features.empty() || std::ssize(features) == statistics.feature_count(),
+                 "one mask entry per feature");
+  std::vector<double> inverse = inverse_deviations(statistics);
+  for (size_t j = 0; j < features.size(); ++j) {
+    if (features[j] == 0) inverse[j] = std::numeric_limits<double>::quiet_NaN();
+  }
+  return inverse;
 }
 
 class Correlator {
  public:
   Correlator(const FeatureStatistics& a_statistics, const FeatureStatistics& b_statistics,
-             double floor)
+             const CorrelationOptions& options)
       : a_statistics_(a_statistics),
         b_statistics_(b_statistics),
-        a_inverse_(inverse_deviations(a_statistics)),
-        b_inverse_(inverse_deviations(b_statistics)),
-        floor_(floor),
+        a_inverse_(inverse_deviations(a_statistics, options.features_a)),
+        b_inverse_(inverse_deviations(b_statistics, options.features_b)),
+        floor_(options.floor),
         workers_(thread_count(), Worker(b_statistics.feature_count())),
         pairs_(a_statistics.feature_count()),
         best_of_a_(a_statistics.feature_count(), FeaturePair{-1, -1, kNoCorrelation}) {}
@@ -171,17 +197,10 @@ Matches correlate(const ActivationShards& a, const ActivationShards& b,
                   const CorrelationOptions& options) {
   require_same_rows(a, b);
   FEATFLOW_CHECK(-1 <= options.floor && options.floor <= 1, "floor of a correlation");
-  FEATFLOW_CHECK(options.row_order.empty() || std::ssize(options.row_order) == a.rows(),
-                 "row_order permutes all rows of A");
   const std::vector<uint8_t> mask = counted_rows(b, options);
-
-  // Permutations stay within a corpus, so A's own statistics hold for its permuted rows too.
-  FeatureStatistics a_statistics, b_statistics;
-  parallel_for(2, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t side = begin; side < end; ++side) {
-      (side == 0 ? a_statistics : b_statistics) = feature_statistics(side == 0 ? a : b, mask);
-    }
-  });
+  const auto [a_statistics, b_statistics] = statistics_of_both(
+      a, b, mask, /*at_once=*/a.working_bytes() + b.working_bytes() <= options.memory_bytes);
+  release_free_memory();  // what the shards took, in pieces that no block of features would fill
 
   const int64_t m_b = b.feature_count();
   const int64_t rows_of_matrix =
@@ -189,10 +208,10 @@ Matches correlate(const ActivationShards& a, const ActivationShards& b,
       static_cast<int64_t>(sizeof(double) + sizeof(float) + sizeof(FeaturePair));
   const int64_t offsets = (b.rows() + 1) * static_cast<int64_t>(sizeof(int64_t));
   const int64_t reading = std::max(a.working_bytes(), b.working_bytes());
-  const BlockPlan plan = plan_blocks(a_statistics, b_statistics,
-                                     options.memory_bytes - rows_of_matrix - offsets - reading);
+  const BlockPlan plan =
+      plan_blocks(a_statistics, b_statistics, rows_of_matrix + offsets + reading, options);
 
-  Correlator correlator(a_statistics, b_statistics, options.floor);
+  Correlator correlator(a_statistics, b_statistics, options);
   Progress progress(options.progress_label, a.feature_count() * std::ssize(plan.b), "features");
   int64_t done = 0;
   FeatureColumns columns;
@@ -201,11 +220,9 @@ Matches correlate(const ActivationShards& a, const ActivationShards& b,
     for (const FeatureBlock& a_block : plan.a) {
       if (columns.row_count == 0 || plan.a.size() > 1) {
         columns = {};  // before the next one is made
-        columns = transpose(a, a_statistics.active_tokens,
-                            {.first_feature = a_block.first,
-                             .end_feature = a_block.end,
-                             .mask = mask,
-                             .row_order = options.row_order});
+        columns =
+            transpose(a, a_statistics.active_tokens,
+                      {.first_feature = a_block.first, .end_feature = a_block.end, .mask = mask});
       }
       for (int64_t first = a_block.first; first < a_block.end; first += kFeaturesPerStep) {
         throw_if_interrupted();

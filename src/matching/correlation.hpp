@@ -11,18 +11,19 @@ namespace featflow {
 
 struct CorrelationOptions {
   double floor = 0.3;
-  /// Working memory, beside inputs that are in memory: one row of the m_A × m_B matrix per thread,
-  /// the shards being read, a packed copy of B and the transpose of A: whole if both fit, otherwise
-  /// of as many features at a time as fit (at least one). Each block of B's features is a pass over
-  /// A's blocks, and each of those a pass over the file. The result does not depend on it.
+  /// Working memory, beside inputs that are in memory and the pairs found (24 bytes each): one row
+  /// of the m_A × m_B matrix per thread, the shards being read, a packed copy of B and the
+  /// transpose of A: whole if both fit, otherwise of as many features at a time as fit, but at
+  /// least an eighth of all entries (a warning says so where that is more). Each block of B's
+  /// features is a pass over A's blocks, and each of those a pass over the file. The result does
+  /// not depend on it.
   int64_t memory_bytes = int64_t{2} << 30;
   /// Only rows of these corpora count; empty: all rows. Figures per corpus: one call for each.
   std::vector<std::string> corpora;
   /// Only these rows count (and only those of `corpora`); empty: all rows.
   RowMask rows = {};
-  /// A permutation [n] of A's rows, for nulls: row t of A is taken to be row row_order[t]. Only for
-  /// activations in memory.
-  std::span<const int32_t> row_order = {};
+  /// [m] Only these features of A and of B have correlations; empty: all.
+  std::span<const uint8_t> features_a = {}, features_b = {};
   std::string progress_label = "matching";
 };
 

@@ -7,7 +7,6 @@
 #include "core/error.hpp"
 #include "core/parallel.hpp"
 #include "features/dense_activations.hpp"
-#include "matching/null.hpp"
 #include "storage/temporary_folder.hpp"
 
 namespace featflow {
@@ -89,19 +88,21 @@ TEST(Correlate, AgreesWithDenseAtEveryMemoryLimitAndThreadCount) {
     std::optional<Matches> first;
     for (const int threads : {1, 3}) {
       set_thread_count(threads);
-      // One feature of each at a time; a few; all.
-      for (const int64_t memory : {0, 15'000, 25'000, 1 << 30}) {
+      const ActivationShards a(folder / "a"), b(folder / "b");
+      const int64_t reading = std::max(a.working_bytes(), b.working_bytes());
+      // What blocks of features may take: the least, in eighths; a few of them; all at once.
+      for (const int64_t blocks : {0, 15'000, 25'000, 1 << 30}) {
         CorrelationOptions options;
-        options.memory_bytes = memory;
+        options.memory_bytes = blocks;
         const Matches matches = correlate(p.sparse_a, p.sparse_b, options);
         if (!first) {
           first = matches;
           expect_dense(matches, p.a, m_a, p.b, m_b);
         }
-        EXPECT_TRUE(same(*first, matches)) << threads << " threads, " << memory << " bytes";
-        const Matches of_files =
-            correlate(ActivationShards(folder / "a"), ActivationShards(folder / "b"), options);
-        EXPECT_TRUE(same(*first, of_files)) << threads << " threads, " << memory << " bytes";
+        EXPECT_TRUE(same(*first, matches)) << threads << " threads, " << blocks << " bytes";
+        options.memory_bytes = reading + blocks;
+        EXPECT_TRUE(same(*first, correlate(a, b, options)))
+            << "of files, " << threads << " threads, " << blocks << " bytes";
       }
     }
   }
@@ -130,16 +131,39 @@ TEST(Correlate, CountsOnlyTheRowsOfChosenCorpora) {
   expect_dense(matches, p.a, 12, p.b, 15, mask);
 }
 
-TEST(Correlate, TakesPermutedRows) {
+TEST(Correlate, OnlyFeaturesAskedForHaveCorrelations) {
   const Planted p = planted(600, 12, 15, 4);
-  Rng rng(1);
-  const std::vector<int32_t> order = shuffle_within(rows_by_corpus(p.sparse_a), rng);
-  DenseRows permuted;
-  for (const int32_t row : order) permuted.push_back(p.a[row]);
+  const std::vector<uint8_t> of_a = {1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0};
+  const std::vector<uint8_t> of_b = {1, 1, 0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 1};
+  DenseRows a = p.a, b = p.b;  // without the others, which then are silent
+  for (auto& row : a) {
+    for (size_t j = 0; j < row.size(); ++j) row[j] *= static_cast<float>(of_a[j]);
+  }
+  for (auto& row : b) {
+    for (size_t j = 0; j < row.size(); ++j) row[j] *= static_cast<float>(of_b[j]);
+  }
   CorrelationOptions options;
-  options.row_order = order;
+  options.features_a = of_a;
+  options.features_b = of_b;
   options.floor = 0.05;
-  expect_dense(correlate(p.sparse_a, p.sparse_b, options), permuted, 12, p.b, 15);
+  expect_dense(correlate(p.sparse_a, p.sparse_b, options), a, 12, b, 15);
+}
+
+TEST(Correlate, OfOneRowFindsNothing) {
+  const FeatureActivations one = activations_from_dense({{0.5F, 0, 1}}, 3);
+  EXPECT_TRUE(correlate(one, one).best_of_a.empty()) << "a constant has no correlation";
+}
+
+TEST(Correlate, FromOneFileWithLittleMemory) {
+  const Planted p = planted(701, 37, 53, 2);
+  const TemporaryFolder folder;
+  save_feature_activations(p.sparse_a, folder / "a.safetensors");
+  save_feature_activations(p.sparse_b, folder / "b.safetensors");
+  CorrelationOptions options;
+  options.memory_bytes = 1;
+  EXPECT_TRUE(same(correlate(p.sparse_a, p.sparse_b),
+                   correlate(ActivationShards(folder / "a.safetensors"),
+                             ActivationShards(folder / "b.safetensors"), options)));
 }
 
 TEST(Correlate, IsExactForDenseFeaturesWithALargeMean) {

@@ -179,12 +179,15 @@ struct Direction {
   GroupedSums sums;
   size_t of_a;
 
-  /// With partners chosen on half `choosing`. A side whose features are all unusable has none.
+  /// Whose features have partners.
+  enum class Owners { kA, kBoth };
+
+  /// With partners chosen on half `choosing`. Only usable features have one or are one.
   Direction(const FeatureActivations& a, const std::vector<uint8_t>& usable_a,
-            const FeatureActivations& b, const std::vector<uint8_t>& usable_b, const Split& split,
-            int choosing, const CrossFitOptions& options)
-      : Direction(a, b, best_pairs(a, usable_a, b, usable_b, split, choosing, options), split,
-                  1 - choosing, options.groups) {}
+            const FeatureActivations& b, const std::vector<uint8_t>& usable_b, Owners owners,
+            const Split& split, int choosing, const CrossFitOptions& options)
+      : Direction(a, b, best_pairs(a, usable_a, b, usable_b, owners, split, choosing, options),
+                  split, 1 - choosing, options.groups) {}
 
   std::pair<int64_t, int64_t> matched(const std::vector<double>& weights, double threshold) const {
     const std::vector<float> r = sums.correlations(weights);
@@ -213,20 +216,21 @@ struct Direction {
 
   static Chosen best_pairs(const FeatureActivations& a, const std::vector<uint8_t>& usable_a,
                            const FeatureActivations& b, const std::vector<uint8_t>& usable_b,
-                           const Split& split, int choosing, const CrossFitOptions& options) {
+                           Owners owners, const Split& split, int choosing,
+                           const CrossFitOptions& options) {
     const std::vector<uint8_t> mask = rows_of(split, choosing);
     CorrelationOptions correlation = options.correlation;
     correlation.floor = 1;
     correlation.rows = mask;
+    correlation.features_a = usable_a;
+    correlation.features_b = usable_b;
     correlation.progress_label += fmt::format(", half {}", choosing + 1);
-    const Matches matches = correlate(a, b, correlation);
+    Matches matches = correlate(a, b, correlation);
     Chosen chosen;
-    for (const FeaturePair& best : matches.best_of_a) {
-      if (usable_a[static_cast<size_t>(best.feature_a)]) chosen.pairs.push_back(best);
-    }
-    chosen.of_a = chosen.pairs.size();
-    for (const FeaturePair& best : matches.best_of_b) {
-      if (usable_b[static_cast<size_t>(best.feature_b)]) chosen.pairs.push_back(best);
+    chosen.of_a = matches.best_of_a.size();
+    chosen.pairs = std::move(matches.best_of_a);
+    if (owners == Owners::kBoth) {
+      chosen.pairs.insert(chosen.pairs.end(), matches.best_of_b.begin(), matches.best_of_b.end());
     }
     return chosen;
   }
@@ -303,7 +307,8 @@ CrossFit cross_fit(const FeatureActivations& a, const FeatureActivations& b,
 
   std::vector<Direction> directions;
   for (const int choosing : {0, 1}) {
-    directions.emplace_back(a, usable_a, b, usable_b, split, choosing, options);
+    directions.emplace_back(a, usable_a, b, usable_b, Direction::Owners::kBoth, split, choosing,
+                            options);
   }
 
   const std::vector<double> once(static_cast<size_t>(options.groups), 1.0);
@@ -347,14 +352,17 @@ ConditionalFit cross_fit_conditional(const FeatureActivations& own, const Featur
   FEATFLOW_CHECK(options.groups >= 1 && options.resamples >= 0, "groups and resamples");
   const std::vector<uint8_t> counted = counted_rows(own, options);
   const Split split = split_documents(own, counted, options.groups);
-  const std::vector<uint8_t> usable = measurable(feature_statistics(own, counted), options.limits);
-  const auto none = [](const FeatureActivations& activations) {
-    return std::vector<uint8_t>(static_cast<size_t>(activations.rows.feature_count), 0);
+  const auto measurable_of = [&](const FeatureActivations& activations) {
+    return measurable(feature_statistics(activations, counted), options.limits);
   };
+  const std::vector<uint8_t> usable = measurable_of(own), usable_other = measurable_of(other),
+                             usable_again = measurable_of(again);
+  constexpr auto kOwn = Direction::Owners::kA;
   std::vector<ConditionalDirection> directions;
   for (const int choosing : {0, 1}) {
-    directions.push_back({Direction(own, usable, other, none(other), split, choosing, options),
-                          Direction(own, usable, again, none(again), split, choosing, options)});
+    directions.push_back(
+        {Direction(own, usable, other, usable_other, kOwn, split, choosing, options),
+         Direction(own, usable, again, usable_again, kOwn, split, choosing, options)});
   }
 
   ConditionalFit result;

@@ -32,12 +32,12 @@ struct CrossFit {
 };
 
 /// Definitions 13. Documents are split in two halves, in turn within each corpus. The best partner
-/// of every measurable feature is chosen on one half, and counted as a match if r ≥ τ on the
-/// other; then the halves are swapped. The interval is a bootstrap, centred on the figure
-/// (docs/decisions/0007): groups of documents of the measuring half are drawn again with their
-/// partners fixed, as sums are additive over groups. Costs two correlations of all pairs on half
-/// the rows. The result does not depend on the thread count. Throws Error if the activations have
-/// no documents, or a half fewer than groups.
+/// of every measurable feature among the measurable ones of the other side is chosen on one half,
+/// and counted as a match if r ≥ τ on the other; then the halves are swapped. The interval is a
+/// bootstrap, centred on the figure (docs/decisions/0007): groups of documents of the measuring
+/// half are drawn again with their partners fixed, as sums are additive over groups. Costs two
+/// correlations of all pairs on half the rows. The result does not depend on the thread count.
+/// Throws Error if the activations have no documents, or a half fewer than groups.
 CrossFit cross_fit(const FeatureActivations& a, const FeatureActivations& b,
                    const CrossFitOptions& options);
 

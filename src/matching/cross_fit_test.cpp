@@ -38,10 +38,13 @@ std::pair<DenseRows, DenseRows> related(int64_t n, int64_t m, uint64_t seed) {
 }
 
 // Definitions 13 with dense float64 correlations: [m] whether each feature of A matches on the half
-// that did not choose its partner.
+// that did not choose its partner among those of B that are active on at least `least` rows.
 std::vector<uint8_t> reference_matches(const DenseRows& a, const DenseRows& b, int64_t m,
                                        double threshold, const std::vector<uint8_t>& half,
-                                       int choosing) {
+                                       int choosing, int64_t least = 1) {
+  const auto measurable = [&](const DenseRows& rows, int64_t j) {
+    return std::ranges::count_if(rows, [j](const auto& row) { return row[j] > 0; }) >= least;
+  };
   std::vector<uint8_t> chosen_rows, other_rows, matched;
   for (const uint8_t h : half) {
     chosen_rows.push_back(h == choosing);
@@ -50,7 +53,8 @@ std::vector<uint8_t> reference_matches(const DenseRows& a, const DenseRows& b, i
   for (int64_t i = 0; i < m; ++i) {
     int64_t best = -1;
     double best_r = -2;
-    for (int64_t j = 0; j < m; ++j) {
+    for (int64_t j = 0; measurable(a, i) && j < m; ++j) {
+      if (!measurable(b, j)) continue;
       const auto r = dense_pearson(a, i, b, j, chosen_rows);
       if (r && *r > best_r) best = j, best_r = *r;
     }
@@ -62,10 +66,10 @@ std::vector<uint8_t> reference_matches(const DenseRows& a, const DenseRows& b, i
 
 // Half the features counted on each half, twice.
 double reference_matched(const DenseRows& a, const DenseRows& b, int64_t m, double threshold,
-                         const std::vector<uint8_t>& half) {
+                         const std::vector<uint8_t>& half, int64_t least = 1) {
   double matched = 0;
   for (const int choosing : {0, 1}) {
-    const auto on_half = reference_matches(a, b, m, threshold, half, choosing);
+    const auto on_half = reference_matches(a, b, m, threshold, half, choosing, least);
     matched += static_cast<double>(std::ranges::count(on_half, 1)) / 2;
   }
   return matched;
@@ -97,6 +101,42 @@ TEST(CrossFit, CountsAsADenseReference) {
     EXPECT_LE(fit.a.low, fit.a.matched);
     EXPECT_GE(fit.a.high, fit.a.matched);
     EXPECT_LT(fit.a.low, fit.a.high);
+  }
+}
+
+// A partner that is not measurable is none, however well it correlates: the shares beside these
+// counts do not know it either.
+TEST(CrossFit, PartnersAreMeasurable) {
+  constexpr int64_t kRows = 1200, kFeatures = 6, kLeast = 42;
+  // Feature 0 of A fires on 42 rows; 0 of B does on 41 of them, 1 of B on 36 of them and 6 others.
+  // Feature 2 is A's alone but for a twin below the limit; the others are the same in both.
+  DenseRows a = random_dense(kRows, kFeatures, 0.2, 3), b = a;
+  for (auto& row : a) row[0] = row[2] = 0;
+  for (auto& row : b) row[0] = row[1] = row[2] = 0;
+  for (int64_t row = 7, fired = 0; row < kRows; row += 29, ++fired) {
+    const float value = 0.5F + 0.01F * static_cast<float>(fired % 7);
+    a[row][0] = value;
+    a[row][2] = value * static_cast<float>(1 + 5 * (fired % 2));
+    if (fired != 20) b[row][0] = value, b[row][2] = a[row][2];
+    b[fired % 7 == 3 ? row + 1 : row][1] = value;
+  }
+  CrossFitOptions options;
+  options.groups = 10;
+  options.resamples = 0;
+  options.limits = {kLeast, 1};
+  for (const double threshold : {0.75, 0.95}) {
+    options.threshold = threshold;
+    const CrossFit fit = cross_fit(sparse(a, kFeatures), sparse(b, kFeatures), options);
+    EXPECT_EQ(fit.a.measurable, kFeatures);
+    EXPECT_EQ(fit.b.measurable, kFeatures - 2);
+    const double expected = reference_matched(a, b, kFeatures, threshold, halves(kRows), kLeast);
+    EXPECT_EQ(fit.a.matched, expected);
+    EXPECT_LT(expected, reference_matched(a, b, kFeatures, threshold, halves(kRows)));
+    EXPECT_EQ(fit.b.matched, reference_matched(b, a, kFeatures, threshold, halves(kRows), kLeast));
+    const ConditionalFit both = cross_fit_conditional(sparse(a, kFeatures), sparse(b, kFeatures),
+                                                      sparse(a, kFeatures), options);
+    EXPECT_EQ(both.found_again, kFeatures);
+    EXPECT_EQ(both.both, expected);
   }
 }
 

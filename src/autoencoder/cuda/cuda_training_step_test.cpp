@@ -24,17 +24,6 @@ class OnGpu : public testing::Test {
   }
 };
 
-// The largest difference, relative to the largest value.
-double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
-  double difference = 0, largest = 1e-30;
-  for (size_t i = 0; i < b.size(); ++i) {
-    difference =
-        std::max(difference, std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
-    largest = std::max(largest, std::fabs(static_cast<double>(b[i])));
-  }
-  return difference / largest;
-}
-
 void expect_near(const Autoencoder& a, const Autoencoder& b, double tolerance) {
   EXPECT_LT(relative_difference(a.encoder_weight, b.encoder_weight), tolerance);
   EXPECT_LT(relative_difference(a.encoder_bias, b.encoder_bias), tolerance);
