@@ -103,7 +103,7 @@ std::vector<float> normal_rows(int64_t rows, int64_t n, uint64_t seed) {
   std::vector<float> x(static_cast<size_t>(rows * n));
   parallel_for(rows, 64, [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) {
-      Rng rng(seed + static_cast<uint64_t>(row));
+      Rng rng(seed, fmt::format("row {}", row));  // seeds in turn would share all rows but one
       for (int64_t i = 0; i < n; ++i) {
         x[static_cast<size_t>(row * n + i)] = static_cast<float>(rng.normal());
       }

@@ -25,7 +25,10 @@ const titles = {
 
 const digits = (x) => (x >= 1000 ? Math.round(x).toLocaleString('en') : String(Number(x.toPrecision(3))));
 const seconds = (s) => (s < 1 ? `${digits(s * 1000)} ms` : `${digits(s)} s`);
-const spread = (s, format) => `${format(s.median)} (${format(s.low)} – ${format(s.high)})`;
+// Quartiles of fewer than three rounds would say nothing.
+const spread = (s, format, rounds) =>
+  rounds < 3 ? format(s.median) : `${format(s.median)} (${format(s.low)} – ${format(s.high)})`;
+const roundsOf = (row) => row.sides[0].seconds.length;
 const bytes = (b) => (b < 2 ** 30 ? `${Math.round(b / 2 ** 20)} MiB` : `${(b / 2 ** 30).toFixed(2)} GiB`);
 const table = (head, rows) =>
   [head, head.map((_, i) => (i ? '---:' : '---')), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
@@ -45,7 +48,7 @@ function budgetRows(result) {
     const where = `${titles[result.benchmark]}, ${row.name}`;
     for (const ratio of row.ratios) {
       if (!bound(ratio)) continue;
-      lines.push([`${where}: ${ratio.what}`, bound(ratio), spread(ratio, digits), verdict(kept(ratio))]);
+      lines.push([`${where}: ${ratio.what}`, bound(ratio), spread(ratio, digits, roundsOf(row)), verdict(kept(ratio))]);
     }
     for (const m of row.memory) {
       const most = m.at_most_bytes ?? m.at_most_share * m.of_bytes;
@@ -73,14 +76,15 @@ function sideTable(result) {
   const rows = result.rows.flatMap((row) =>
     row.sides.map((side, i) => [
       i ? '' : row.name,
+      i ? '' : roundsOf(row),
       side.name,
-      spread(side.spread, seconds),
+      spread(side.spread, seconds, roundsOf(row)),
       seconds(side.processor_seconds.median),
       bytes(side.peak_bytes),
       factText(side),
     ]),
   );
-  return table(['case', 'side', 'time (quartiles)', 'processor time', 'peak memory', ''], rows);
+  return table(['case', 'rounds', 'side', 'time (quartiles)', 'processor time', 'peak memory', ''], rows);
 }
 
 function growthTable(result) {
@@ -89,12 +93,13 @@ function growthTable(result) {
     Object.entries(row.sizes)
       .map(([name, size]) => `${name} ${size.toLocaleString('en')}`)
       .join(', '),
-    ...row.sides.map((side) => spread(side.spread, seconds)),
+    roundsOf(row),
+    ...row.sides.map((side) => spread(side.spread, seconds, roundsOf(row))),
     bytes(row.sides[0].peak_bytes),
     row.ratios.map((ratio) => `${digits(ratio.median)} ${ratio.what}`).join('; '),
   ]);
   const names = result.rows[0].sides.map((side) => side.name);
-  return table(['case', 'sizes', ...names, 'peak memory', 'ratio'], rows);
+  return table(['case', 'sizes', 'rounds', ...names, 'peak memory', 'ratio'], rows);
 }
 
 function machineText(result) {
