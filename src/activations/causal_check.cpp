@@ -342,23 +342,4 @@ std::vector<CausalResult> causal_check(const CausalModel& parent, const CausalMo
   return results;
 }
 
-std::vector<RemovalEffect> removal_effects(const CausalModel& model, const MatchingText& text,
-                                           std::span<const int32_t> features,
-                                           const CausalConfig& config) {
-  require_fit(model, text.content_hash(), config);
-  const std::vector<DocumentBlock> blocks = document_blocks(text.tokens, config.block_size);
-  ActiveBlocks active = active_blocks(*model.activations, blocks, features);
-  const auto tokens = top_logit_tokens(*model.checkpoint, *model.autoencoder, config.tap, features);
-  std::vector<RemovalEffect> effects;
-  for (size_t i = 0; i < features.size(); ++i) {
-    throw_if_interrupted();
-    const std::vector<DocumentBlock> drawn =
-        draw(active[features[i]], blocks, config.blocks,
-             Rng(config.seed, fmt::format("feature {}", features[i])));
-    effects.push_back(summarise(remove_feature(model, features[i], text, drawn, config), drawn));
-    effects.back().tokens = tokens[i];
-  }
-  return effects;
-}
-
 }  // namespace featflow

@@ -78,9 +78,4 @@ std::vector<CausalResult> causal_check(const CausalModel& parent, const CausalMo
                                        const MatchingText& text, std::span<const CausalPair> pairs,
                                        const CausalConfig& config);
 
-/// The effect of single features of one model.
-std::vector<RemovalEffect> removal_effects(const CausalModel& model, const MatchingText& text,
-                                           std::span<const int32_t> features,
-                                           const CausalConfig& config);
-
 }  // namespace featflow

@@ -285,21 +285,6 @@ TEST_P(CausalCheckTest, IsThatOfTheDefinitionInFloat64) {
   // A removal reaches later positions exactly if a layer with attention follows.
   const bool last = config_.tap.substr(7, 1) == std::to_string(GetParam().layers - 1);
   EXPECT_EQ(spread == 0, last) << spread;
-
-  const auto effects =
-      removal_effects(parent_->borrowed(), text_, std::vector<int32_t>{7}, config_);
-  double own = 0, total = 0;
-  int64_t active = 0;
-  for (const auto& block : reference_changes(*parent_, text_, config_.tap, 7)) {
-    for (const Position& p : block) {
-      total += p.change;
-      if (p.f > 0) ++active, own += p.change;
-    }
-  }
-  EXPECT_EQ(effects.at(0).active_tokens, active);
-  EXPECT_NEAR(effects.at(0).mean_change, own / static_cast<double>(active), 1e-5);
-  EXPECT_NEAR(effects.at(0).total_change, total, 1e-5 * static_cast<double>(text_.tokens.size()));
-  EXPECT_EQ(effects.at(0).tokens.promoted, results[1].parent.tokens.promoted);
 }
 
 TEST_P(CausalCheckTest, LogitWeightsAndTheirTokensAreThoseOfFloat64) {
@@ -436,12 +421,6 @@ TEST_F(OneModelTest, SilentFeaturesAndSingleTokens) {
 
   EXPECT_EQ(results[3].tokens, 2);
   EXPECT_TRUE(std::isnan(results[3].effect_correlation)) << "any two points lie on a line";
-
-  const auto effects =
-      removal_effects(side_.borrowed(), text_, std::vector<int32_t>{4, 3}, config_);
-  EXPECT_EQ(effects[0].positions, 0);
-  EXPECT_TRUE(std::isnan(effects[0].mean_change));
-  EXPECT_EQ(effects[1].total_change, results[0].parent.total_change);
 }
 
 TEST_F(OneModelTest, ATextWithoutASecondTokenHasNoLosses) {

@@ -293,4 +293,13 @@ std::string source_fingerprint(const CorpusConfig& config, const fs::path& base)
   return hasher.hex();
 }
 
+int64_t estimated_text_bytes(const CorpusConfig& config, const fs::path& base) {
+  int64_t bytes = 0;
+  for (const fs::path& file : source_files(config.sources, base)) {
+    const auto size = static_cast<int64_t>(fs::file_size(file));
+    bytes += compression_of(file) == Compression::kNone ? size : 4 * size;
+  }
+  return config.max_bytes > 0 ? std::min(bytes, config.max_bytes) : bytes;
+}
+
 }  // namespace featflow

@@ -65,5 +65,8 @@ std::string to_json(const CorpusStatistics& statistics);  ///< As in corpus.json
 /// Hash of the content of all source files, for an artefact's inputs: changes when a file's bytes
 /// or its kind (.jsonl, .gz, .zst) change, not when it is renamed or moved.
 std::string source_fingerprint(const CorpusConfig& config, const std::filesystem::path& base);
+/// Roughly the text that the corpus will hold, from the sizes of its files: four times that of
+/// compressed ones, at most max_bytes.
+int64_t estimated_text_bytes(const CorpusConfig& config, const std::filesystem::path& base);
 
 }  // namespace featflow

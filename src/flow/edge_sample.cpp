@@ -17,7 +17,9 @@ std::map<int32_t, FeaturePair> best_partners(const Matches& matches, int32_t Fea
     const auto [found, fresh] = best.emplace(pair.*own, pair);
     if (!fresh && pair.correlation > found->second.correlation) found->second = pair;
   }
-  for (const FeaturePair& pair : best_of_all) best.emplace(pair.*own, pair);
+  for (const FeaturePair& pair : best_of_all) {  // below the floor, if any of them is measurable
+    if (measurable_other[static_cast<size_t>(pair.*other)] != 0) best.emplace(pair.*own, pair);
+  }
   return best;
 }
 

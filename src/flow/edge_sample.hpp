@@ -19,8 +19,9 @@ struct EdgeSample {
 /// At most `count` features of each class (definitions 11: persisting_parents, disappearing and
 /// emerging of `edge`; no more than these is read), drawn without replacement; in the order of
 /// their numbers. The best partner is the measurable one with the largest r, the lower of two
-/// equal ones; if none reaches the floor of the matches, the best of all features, measurable or
-/// not. A feature without any correlation is left out. `matches`: parent A, child B, all rows.
+/// equal ones. Below the floor of the matches only the best of all features is known: a feature for
+/// which that is not measurable is left out, as is one without any correlation. `matches`: parent
+/// A, child B, all rows.
 EdgeSample sample_edge(const EdgeFlow& edge, const Matches& matches, const MeasurableLimits& limits,
                        int64_t count, Rng& rng);
 

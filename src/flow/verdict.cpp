@@ -50,9 +50,17 @@ struct MatchedIn {
 
 VerdictCounts counts_at(double threshold, const MatchedIn& in) {
   VerdictCounts counts{
-      threshold, std::ranges::count(in.other, 1), std::ranges::count(in.own_again, 1), 0, {}};
-  for (size_t j = 0; j < in.other.size(); ++j) counts.both += in.other[j] && in.own_again[j];
-  if (!in.same_mixture.empty()) counts.same_mixture = std::ranges::count(in.same_mixture, 1);
+      threshold, std::ranges::count(in.other, 1), std::ranges::count(in.own_again, 1), 0, {}, {}};
+  const auto also_found_again = [&in](const Flags& flags) {
+    int64_t count = 0;
+    for (size_t j = 0; j < flags.size(); ++j) count += flags[j] && in.own_again[j];
+    return count;
+  };
+  counts.both = also_found_again(in.other);
+  if (!in.same_mixture.empty()) {
+    counts.same_mixture = std::ranges::count(in.same_mixture, 1);
+    counts.both_same_mixture = also_found_again(in.same_mixture);
+  }
   return counts;
 }
 
@@ -138,16 +146,21 @@ std::string percent(int64_t part, int64_t whole) {
 
 Json json_of(const SideVerdict& side, const char* absent) {
   Json thresholds = Json::array();
+  const auto or_null = [](const auto& value) { return value ? Json(*value) : Json(nullptr); };
   for (const VerdictCounts& counts : side.thresholds) {
     thresholds.push_back(
         {{"threshold", counts.threshold},
          {"matched", counts.matched},
          {"found_again", counts.found_again},
          {"both", counts.both},
-         {"same_mixture", counts.same_mixture ? Json(*counts.same_mixture) : Json(nullptr)},
+         {"same_mixture", or_null(counts.same_mixture)},
+         {"both_same_mixture", or_null(counts.both_same_mixture)},
          {"share", share(counts.matched, side.counts.measurable)},
          {"ceiling", share(counts.found_again, side.counts.measurable)},
-         {"conditional", share(counts.both, counts.found_again)}});
+         {"conditional", share(counts.both, counts.found_again)},
+         {"conditional_same_mixture", counts.both_same_mixture
+                                          ? share(*counts.both_same_mixture, counts.found_again)
+                                          : Json(nullptr)}});
   }
   return {
       {"counts",
@@ -179,8 +192,11 @@ SideVerdict parse_side(const nlohmann::json& json, const char* absent) {
   json.at("silent").get_to(side.silent);
   for (const nlohmann::json& row : json.at("thresholds")) {
     VerdictCounts at{
-        row.at("threshold"), row.at("matched"), row.at("found_again"), row.at("both"), {}};
-    if (!row.at("same_mixture").is_null()) at.same_mixture = row.at("same_mixture").get<int64_t>();
+        row.at("threshold"), row.at("matched"), row.at("found_again"), row.at("both"), {}, {}};
+    if (!row.at("same_mixture").is_null()) {
+      at.same_mixture = row.at("same_mixture").get<int64_t>();
+      at.both_same_mixture = row.at("both_same_mixture").get<int64_t>();
+    }
     side.thresholds.push_back(at);
   }
   if (!json.at("ceiling_fit").is_null()) side.ceiling_fit = parse_cross_fit(json.at("ceiling_fit"));
@@ -229,11 +245,16 @@ EdgeVerdict edge_verdict(const VerdictMatches& matches, const VerdictOptions& op
 
 std::string summary_line(const SideVerdict& side, double threshold) {
   const VerdictCounts& counts = side.at(threshold);
-  return fmt::format("share {} ({} of {}) · ceiling {} ({}) · conditional {} ({} of {})",
+  std::string unchanged;
+  if (counts.both_same_mixture) {
+    unchanged = fmt::format("; without a change of the model {}",
+                            percent(*counts.both_same_mixture, counts.found_again));
+  }
+  return fmt::format("share {} ({} of {}) · ceiling {} ({}) · conditional {} ({} of {}{})",
                      percent(counts.matched, side.counts.measurable), counts.matched,
                      side.counts.measurable, percent(counts.found_again, side.counts.measurable),
                      counts.found_again, percent(counts.both, counts.found_again), counts.both,
-                     counts.found_again);
+                     counts.found_again, unchanged);
 }
 
 Json to_json(const EdgeVerdict& verdict) {

@@ -32,6 +32,8 @@ struct VerdictCounts {
   int64_t found_again = 0;  ///< In the second autoencoder on their own model: of the ceiling.
   int64_t both = 0;         ///< In both: of P(match in the other model | found again).
   std::optional<int64_t> same_mixture;  ///< In P″: the ceiling that new data leave, seed alone.
+  /// In P″ and found again: of P(match in P″ | found again), which no change of the model lowers.
+  std::optional<int64_t> both_same_mixture;
 };
 
 /// The verdict on the features of one side. Own model: that of this side; other: that of the other
@@ -78,14 +80,16 @@ struct VerdictOptions {
 /// other rows or other activations than the edge's, or were kept with a floor above τ.
 EdgeVerdict edge_verdict(const VerdictMatches& matches, const VerdictOptions& options = {});
 
-/// "share 41.2% (212 of 515) · ceiling 55.0% (283) · conditional 68.2% (193 of 283)": never the
-/// share without its ceiling. "–" stands for a share of nothing.
+/// "share 41.2% (212 of 515) · ceiling 55.0% (283) · conditional 68.2% (193 of 283; without a
+/// change of the model 75.3%)": never a share without what it can be compared with. The last is of
+/// P″. "–" stands for a share of nothing.
 std::string summary_line(const SideVerdict& side, double threshold);
 
 /// {"parent", "child", "corpora", "rows", "threshold", "min_tokens", "min_documents",
 /// "parent_features": {"counts", "persists", "disappeared", "seed_dependent", "unresolved",
 /// "unmeasurable", "silent", "thresholds": [{"threshold", "matched", "found_again", "both",
-/// "same_mixture", "share", "ceiling", "conditional"}], "ceiling_fit", "conditional_fit"},
+/// "same_mixture", "both_same_mixture", "share", "ceiling", "conditional",
+/// "conditional_same_mixture"}], "ceiling_fit", "conditional_fit"},
 /// "child_features": the same with "emerged"}
 nlohmann::ordered_json to_json(const EdgeVerdict& verdict);
 /// Throws nlohmann's exception for JSON of another shape.

@@ -51,6 +51,7 @@ Json side_verdict(const Json& side, const char* absent, double threshold) {
       {"ceiling", nullptr},
       {"conditional", nullptr},
       {"same_mixture", nullptr},
+      {"conditional_same_mixture", nullptr},
       {"ceiling_fit", side.at("ceiling_fit").is_null() ? Json(nullptr) : side["ceiling_fit"]["a"]},
       {"conditional_fit", side.at("conditional_fit")},
       {"thresholds", side.at("thresholds")}};
@@ -60,6 +61,7 @@ Json side_verdict(const Json& side, const char* absent, double threshold) {
     summary["ceiling"] = part(row.at("found_again"), measurable);
     summary["conditional"] = part(row.at("both"), row.at("found_again"));
     summary["same_mixture"] = part(row.at("same_mixture"), measurable);
+    summary["conditional_same_mixture"] = part(row.at("both_same_mixture"), row.at("found_again"));
   }
   return summary;
 }

@@ -273,8 +273,10 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 uint64_t tensor_byte_count(DType dtype, const std::vector<int64_t>& shape,
                            const std::string& where) {
   uint64_t bytes = dtype_size(dtype);
+  constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();  // as element counts are signed
   for (const int64_t size : shape) {
-    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes)) {
+    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes) ||
+        bytes > kMost) {
       throw Error(fmt::format("{}: the size of shape {} overflows", where, shape_text(shape)));
     }
   }

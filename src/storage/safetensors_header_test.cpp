@@ -246,6 +246,7 @@ TEST(SafetensorsHostile, ShapeOverflows) {
   expect_header_refused(one("F64", "[2305843009213693952]", "[0,0]"), 0, "overflows");
   expect_header_refused(one("U8", "[4294967296,4294967296]", "[0,0]"), 0, "overflows");
   expect_header_refused(one("U8", "[4294967296,4294967296,0]", "[0,0]"), 0, "overflows");
+  expect_header_refused(one("U8", "[9223372036854775807,2,0]", "[0,0]"), 0, "overflows");
 }
 
 TEST(SafetensorsHostile, TooManyDimensions) {

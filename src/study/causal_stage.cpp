@@ -142,6 +142,7 @@ void add_edge(const Study& study, const std::string& parent, const std::string& 
 
   Stage stage;
   stage.kind = "causal";
+  stage.version = 2;
   stage.name = parent + "--" + child;
   stage.config = nlohmann::json{
       {"features", study.controls.causal_features},

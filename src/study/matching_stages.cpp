@@ -71,8 +71,8 @@ json edge_json(const Study& study, const FeatureActivations& a, const FeatureAct
   return edge;
 }
 
-// Two autoencoders to be matched. An edge has its counts beside its matches; corpora that both ends
-// have seen, if there are any, are matched apart too.
+// Two autoencoders to be matched. An edge has its counts beside its matches; of the family, corpora
+// that both ends have seen, if there are any, are matched apart too.
 struct MatchedPair {
   std::string a, b;
   bool edge = false;
@@ -86,7 +86,7 @@ void add_pair(const Study& study, const MatchedPair& pair, StageGraph& graph) {
   Stage stage;
   stage.kind = "matching";
   stage.name = pair.name();
-  stage.version = 3;
+  stage.version = 4;
   json config = {{"floor", study.matching.floor},
                  {"threshold", study.matching.threshold},
                  {"minimum_tokens", study.matching.minimum_tokens},
@@ -144,14 +144,14 @@ CorrelationOptions correlation_options(const Study& study, const std::string& la
 std::optional<CrossFitOptions> cross_fit_options(const Study& study,
                                                  const FeatureActivations& activations,
                                                  const std::string& label, uint64_t seed) {
-  constexpr int64_t kFewest = 20;  // below it an interval says little
   if (study.matching.groups == 0) return std::nullopt;
   const int64_t documents = documents_per_half(activations);
-  if (documents < std::min(kFewest, study.matching.groups)) {
+  const int64_t fewest = std::min<int64_t>(20, study.matching.groups);  // below 20 it says little
+  if (documents < fewest) {
     log_warning(
         fmt::format("{}: no cross-fitted counts: {} documents in half of the matching text, "
                     "expected at least {} (matching.tokens)",
-                    label, documents, kFewest));
+                    label, documents, fewest));
     return std::nullopt;
   }
   CrossFitOptions options;
@@ -184,14 +184,13 @@ void add_matching_stages(const Study& study, StageGraph& graph) {
   const std::vector<std::pair<std::string, std::string>> edges = study.edges();
   for (const auto& [a, b] : family_pairs(study)) {
     const bool edge = std::ranges::find(edges, std::pair(a, b)) != edges.end();
-    add_pair(study, {a, b, edge, corpora_of_both(study, a, b)}, graph);
+    add_pair(study,
+             edge ? MatchedPair{a, b, true, corpora_of_both(study, a, b)} : MatchedPair{a, b},
+             graph);
   }
   for (const ModelSettings& model : study.models) {
     if (!model.control()) continue;
-    add_pair(
-        study,
-        {model.control_of, model.name, true, corpora_of_both(study, model.control_of, model.name)},
-        graph);
+    add_pair(study, {model.control_of, model.name, true}, graph);
   }
   std::set<std::string> added;
   for (const auto& [parent, child] : edges) {

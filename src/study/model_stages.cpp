@@ -98,6 +98,15 @@ json training_json(const ModelSettings& model, uint64_t seed) {
   return {{"corpora", model.corpora}, {"training", canonical(model.training)}, {"seed", seed}};
 }
 
+// Token ids of the training text, four bytes for some three of text.
+int64_t training_text_memory(const Study& study, const std::map<std::string, double>& corpora) {
+  int64_t bytes = 0;
+  for (const CorpusConfig& corpus : study.corpora) {
+    if (corpora.contains(corpus.name)) bytes += estimated_text_bytes(corpus, study.folder) / 3 * 4;
+  }
+  return bytes;
+}
+
 // As training would start from.
 Checkpoint initialised(const Study& study, const Tokenizer& tokenizer, uint64_t seed) {
   ModelConfig architecture = study.architecture;
@@ -141,8 +150,10 @@ void add_trained_model(const Study& study, const ModelSettings& model, StageGrap
   if (!model.parent.empty()) stage.inputs.push_back("model/" + model.parent);
   stage.estimated_seconds = training_seconds(study.architecture, model.training.tokens);
   stage.estimated_memory =
-      training_memory(study.architecture, model.training.batch_blocks * model.training.block_size);
-  stage.estimated_bytes = study.architecture.parameter_count() * 4;
+      training_memory(study.architecture, model.training.batch_blocks * model.training.block_size) +
+      training_text_memory(study, model.corpora);
+  // Weights, and checkpoints of weights and two moments: one is whole while the next is written.
+  stage.estimated_bytes = study.architecture.parameter_count() * (4 + 2 * 12);
   stage.run = [&study, &model, seed](const StageContext& context) {
     const Tokenizer tokenizer = Tokenizer::load(context.input("tokenizer/tokenizer"));
     Checkpoint start;
@@ -183,6 +194,7 @@ void add_loaded_model(const Study& study, const ModelSettings& model, StageGraph
   require_own_tokenizer(study, model, folder);
   Stage stage;
   stage.kind = "model";
+  stage.version = 2;
   stage.name = model.name;
   stage.inputs = {"tokenizer/tokenizer"};
   stage.external = hash_files(folder);
@@ -191,14 +203,14 @@ void add_loaded_model(const Study& study, const ModelSettings& model, StageGraph
     const fs::path tokenizer_folder = context.input("tokenizer/tokenizer");
     const Tokenizer tokenizer = Tokenizer::load(tokenizer_folder);
     const int64_t vocabulary = tokenizer.vocab_size();
-    // Which positions are left out of activations follows from the text's BOS.
-    if (checkpoint.config.bos_token_id < 0) checkpoint.config.bos_token_id = tokenizer.bos_id();
     if (checkpoint.config.vocab_size < vocabulary) {
       throw Error(
           fmt::format("model {}: {} has a vocabulary of {}, the study's tokenizer {}; set "
                       "tokenizer.path to the model's own tokenizer.model",
                       model.name, folder.string(), checkpoint.config.vocab_size, vocabulary));
     }
+    adopt_special_tokens(checkpoint.config, tokenizer.bos_id(), tokenizer.eos_id(),
+                         folder.string());
     save_checkpoint(checkpoint, context.folder, tokenizer_folder);
   };
   graph.add(std::move(stage));

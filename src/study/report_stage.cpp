@@ -169,6 +169,7 @@ void add_report_stage(const Study& study, const std::filesystem::path& run, Stag
     if (!model.control()) continue;  // the warnings are about them too
     stage.inputs.push_back("evaluation/" + model.name);
     stage.inputs.push_back("autoencoder_evaluation/" + model.name);
+    if (model.extension_share > 0) stage.inputs.push_back("extension/" + model.name);
     controls.push_back({model.name, model.control_of, model.parent, model.random_weights});
   }
   for (const Stage& earlier : graph.stages()) {

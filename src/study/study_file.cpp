@@ -11,6 +11,7 @@
 #include "storage/files.hpp"
 #include "study/fields.hpp"
 #include "study/settings.hpp"
+#include "training/training.hpp"
 
 namespace featflow {
 namespace {
@@ -388,6 +389,25 @@ void apply_override(toml::table& root, const std::string& assignment) {
       [&](const auto& node) { table->insert_or_assign(key.substr(begin), node); });
 }
 
+// Before hours of other stages, not after them.
+void check_training(const Study& study, const std::string& where) {
+  for (const ModelSettings& model : study.models) {
+    if (model.merged() || model.loaded() || model.random_weights) continue;
+    try {
+      training_steps(model.training);
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}: model {}: {}", where, model.name, error.what()));
+    }
+    const int64_t most = study.architecture.max_position_embeddings;
+    if (model.training.block_size > most) {
+      throw Error(
+          fmt::format("{}: model {}: training.block_size is {}, expected at most {}, the "
+                      "architecture's max_position_embeddings",
+                      where, model.name, model.training.block_size, most));
+    }
+  }
+}
+
 }  // namespace
 
 Study parse_study(const std::string& toml_text, const std::string& where, const fs::path& folder,
@@ -454,6 +474,7 @@ Study parse_study(const std::string& toml_text, const std::string& where, const 
   check_references(study, where);
   sort_by_descent(study.models, where);
   adopt_loaded_models(study, root.contains("architecture"));
+  check_training(study, where);
   parse_bytes(study.matching.memory, where + ": matching.memory");
   if (study.autoencoder.tap.empty()) {
     study.autoencoder.tap =

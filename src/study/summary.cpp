@@ -101,11 +101,15 @@ class Summary {
                        merge["t"].get<double>(), merge["direction"].get<std::string>()));
       if (model.merge.balanced()) {
         const json balance = read_json(run_ / "sweep" / model.name / "sweep.json")["balance"];
-        line(fmt::format(
-            "  equal {} at t = {} on the half of the documents that chose t; on all at t = {}",
-            balance["rule"] == "gain" ? "gain" : "accuracy",
-            balance_point(balance["t"], balance["interval"]),
-            balance_point(balance["all_documents"]["t"], balance["all_documents"]["interval"])));
+        const json& all = balance["all_documents"];
+        line(
+            fmt::format("  equal {} at t = {} on the half of the documents that chose t; on all at "
+                        "t = {}",
+                        balance["rule"] == "gain" ? "gain" : "accuracy", balance_point(balance),
+                        balance_point(all)));
+        if (!balance["warning"].is_null()) {
+          warn(fmt::format("{}: {}", model.name, balance["warning"].get<std::string>()));
+        }
       }
       const std::string base = study_.model(a).parent;
       for (const std::string& parent : {a, b}) {
@@ -129,9 +133,13 @@ class Summary {
   }
 
   // "0.4420 (0.4311–0.4530)": t* and the 95% interval of a bootstrap of documents; with the share
-  // of resamples that have no crossing, or several.
-  static std::string balance_point(double t, const json& interval) {
-    std::string text = fmt::format("{:.4f}", t);
+  // of resamples that have no crossing, or several. "1.0000 (no crossing: the nearest)".
+  static std::string balance_point(const json& balance) {
+    const json& interval = balance["interval"];
+    std::string text = fmt::format("{:.4f}", balance["t"].get<double>());
+    const int64_t crossings = balance["crossings"];
+    if (crossings == 0) return text + " (no crossing: the nearest)";
+    if (crossings > 1) text += fmt::format(", one of {} crossings", crossings);
     if (interval.is_null() || interval["low"].is_null()) return text + " (no interval)";
     text += fmt::format(" ({:.4f}–{:.4f}", interval["low"].get<double>(),
                         interval["high"].get<double>());
@@ -178,7 +186,7 @@ class Summary {
         const json& balance = method["balance"];
         add_row(method, method["method"],
                 balance.is_null() ? fmt::format("{:.4f} (given)", method["t"].get<double>())
-                                  : balance_point(balance["t"], balance["interval"]));
+                                  : balance_point(balance));
       }
       for (const json& baseline : facts["baselines"])
         add_row(baseline, baseline["name"], "no merge");
@@ -310,14 +318,11 @@ class Summary {
     }
   }
 
-  // Stages that the report does not wait for: where it alone was asked for, there may be none yet.
   void causal_checks() {
     if (study_.controls.causal_features == 0) return;
     line("");
     for (const auto& [parent, child] : study_.edges()) {
-      const fs::path file = run_ / "causal" / edge_name(parent, child) / "causal.json";
-      if (!fs::exists(file)) continue;
-      const json check = read_json(file);
+      const json check = read_json(run_ / "causal" / edge_name(parent, child) / "causal.json");
       const json& persisting = check["classes"]["persisting"];
       const json& median = persisting["median_effect_correlation"];
       line(fmt::format(

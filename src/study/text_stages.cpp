@@ -26,9 +26,10 @@ void add_corpus_stage(const Study& study, const CorpusConfig& corpus, StageGraph
   stage.name = corpus.name;
   stage.config = canonical(corpus).dump();
   stage.external["sources"] = source_fingerprint(corpus, study.folder);
-  stage.estimated_seconds = 2;
-  stage.estimated_bytes = 20 << 20;
-  stage.estimated_memory = 50 << 20;
+  const int64_t text_bytes = estimated_text_bytes(corpus, study.folder);
+  stage.estimated_seconds = 2 + 4e-8 * static_cast<double>(text_bytes);
+  stage.estimated_bytes = text_bytes / 3;  // compressed
+  stage.estimated_memory = (50 << 20) + text_bytes;
   stage.run = [&study, &corpus](const StageContext& context) {
     const CorpusStatistics statistics = build_corpus(corpus, study.folder, context.folder);
     log_info(fmt::format("{}: {} documents of {} read, {} duplicates dropped, {} for training",
@@ -77,14 +78,16 @@ void add_tokenizer_stage(const Study& study, StageGraph& graph) {
   graph.add(std::move(stage));
 }
 
-void add_tokens_stage(const CorpusConfig& corpus, StageGraph& graph) {
+void add_tokens_stage(const Study& study, const CorpusConfig& corpus, StageGraph& graph) {
   Stage stage;
   stage.kind = "tokens";
   stage.name = corpus.name;
   stage.inputs = {"corpus/" + corpus.name, "tokenizer/tokenizer"};
-  stage.estimated_seconds = 2;
-  stage.estimated_bytes = 40 << 20;
-  stage.estimated_memory = 250 << 20;
+  // Some three bytes of text a token; in memory the text, its ids and the shard made of them.
+  const int64_t text_bytes = estimated_text_bytes(corpus, study.folder);
+  stage.estimated_seconds = 2 + 4e-8 * static_cast<double>(text_bytes);
+  stage.estimated_bytes = text_bytes / 3 * 2;
+  stage.estimated_memory = (100 << 20) + 3 * text_bytes;
   stage.run = [&corpus](const StageContext& context) {
     const Tokenizer tokenizer = Tokenizer::load(context.input("tokenizer/tokenizer"));
     json facts = json::object();
@@ -144,7 +147,7 @@ void add_text_stages(const Study& study, StageGraph& graph) {
   }
   for (const CorpusConfig& corpus : study.corpora) add_corpus_stage(study, corpus, graph);
   add_tokenizer_stage(study, graph);
-  for (const CorpusConfig& corpus : study.corpora) add_tokens_stage(corpus, graph);
+  for (const CorpusConfig& corpus : study.corpora) add_tokens_stage(study, corpus, graph);
   add_matching_text_stage(study, graph);
 }
 

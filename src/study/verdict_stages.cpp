@@ -40,7 +40,7 @@ void add_verdict(const Study& study, const std::string& parent, const std::strin
   const uint64_t seed = derive_seed(study.seed, "verdict/" + edge_name(parent, child));
   Stage stage;
   stage.kind = "verdict";
-  stage.version = 2;
+  stage.version = 3;
   stage.name = edge_name(parent, child);
   stage.config = nlohmann::json{
       {"threshold", study.matching.threshold},

@@ -59,9 +59,13 @@ test('the overview says what makes its shares believable', async () => {
   const { page, faults } = await open(1280);
   const shares = await tableRows(page, 'Cross-fitted shares');
   assert.deepEqual(shares.map((row) => row[0]), ['Base → Lua', 'Base', 'Lua']);
-  for (const row of shares.slice(1)) {
-    for (const cell of row.slice(1, 4)) assert.match(cell, /^(–|\d+\.\d% \(\d+\.\d–\d+\.\d\)all rows: \d+ of \d+)$/, row.join(' | '));
+  for (const [, share, ceiling, conditional] of shares.slice(1)) {
+    for (const cell of [share, ceiling, conditional.replace(/without a change: .*/, '')]) {
+      assert.match(cell, /^(–|\d+\.\d% \(\d+\.\d–\d+\.\d\)all rows: \d+ of \d+)$/);
+    }
   }
+  assert.match(shares[1][3], /without a change: \d+\.\d%$/, 'of the parent, a third autoencoder says what it would be');
+  assert.doesNotMatch(shares[2][3], /without a change/);
   assert.match(shares[1][4], /^\d+\.\d%$/, 'the seed alone is known of the parent');
   assert.equal(shares[2][4], '–');
 

@@ -29,8 +29,10 @@ function Ceilings({ edges }) {
         Two autoencoders of one and the same model do not find the same features either. The <b>ceiling</b> is
         the share of features that a second autoencoder of the <i>same</i> model finds again, trained with
         another seed on the child's text: no share across the edge can be expected to be above it. <b>Given
-        found again</b> is the share among those features alone, which is nearest to what the edge itself did.
-        The <b>seed alone</b> is the ceiling where the text is the model's own, too.
+        found again</b> is the share among those features alone. Of a parent's, below it, is the share of them that
+        a third autoencoder of the parent finds too: what it would be <b>without a change</b> of the model, about, so
+        the difference is what the edge itself did. The <b>seed alone</b> is the ceiling where the text is the
+        model's own, too.
       </p>
       <Table>
         <caption>
@@ -50,7 +52,14 @@ function Ceilings({ edges }) {
                 <th scope="row">{model}</th>
                 <td><Share fit={fit} raw={v.share} /></td>
                 <td><Share fit={v.ceiling_fit} raw={v.ceiling} /></td>
-                <td><Share fit={conditional(v.conditional_fit)} raw={v.conditional} /></td>
+                <td>
+                  <Share fit={conditional(v.conditional_fit)} raw={v.conditional} />
+                  {v.conditional_same_mixture?.of > 0 && (
+                    <div class="muted">
+                      without a change: {percent(v.conditional_same_mixture.matched / v.conditional_same_mixture.of)}
+                    </div>
+                  )}
+                </td>
                 <td>{v.same_mixture ? percent(v.same_mixture.matched / v.same_mixture.of) : '–'}</td>
               </tr>
             ))}
@@ -94,7 +103,8 @@ function Verdicts({ edges }) {
       <h3>Verdicts</h3>
       <p>
         A feature without a match has <b>disappeared</b> (the parent's) or <b>emerged</b> (the child's) only if a
-        second autoencoder of its own model finds it again, and neither autoencoder of the other model does. If
+        second autoencoder of its own model finds it again, and neither autoencoder of the other model does. That
+        is an upper bound: some would be missed by two autoencoders of an unchanged model, too. If
         the other model's second one does, the verdict would depend on a <b>seed</b>. A feature that is not found
         again either is <b>unresolved</b>: it belongs to this one autoencoder, and the edge says nothing of it.
       </p>
