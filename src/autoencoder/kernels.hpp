@@ -17,6 +17,8 @@ struct AutoencoderKernels {
   void (*add_scaled)(float alpha, const float* x, float* y, int64_t n);
   void (*add_rows)(const float* factors, const int32_t* rows, int64_t count, const float* matrix,
                    float* y, int64_t n);
+  void (*dot_rows)(const int32_t* rows, int64_t count, const float* matrix, const float* x,
+                   float* products, int64_t n);
   void (*multiply)(float factor, float* x, int64_t n);
   int64_t (*compact)(const float* product, const float* bias, int64_t count, int32_t first_feature,
                      int32_t* features, float* values);
@@ -48,6 +50,12 @@ inline void add_scaled(float alpha, const float* x, float* y, int64_t n) {
 inline void add_rows(const float* factors, const int32_t* rows, int64_t count, const float* matrix,
                      float* y, int64_t n) {
   autoencoder_kernels().add_rows(factors, rows, count, matrix, y, n);
+}
+
+/// products[k] = Σ_i matrix[rows[k]]_i x_i, k in [0, count), for a matrix of rows of n.
+inline void dot_rows(const int32_t* rows, int64_t count, const float* matrix, const float* x,
+                     float* products, int64_t n) {
+  autoencoder_kernels().dot_rows(rows, count, matrix, x, products, n);
 }
 
 /// x *= factor

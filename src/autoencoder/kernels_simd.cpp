@@ -81,6 +81,32 @@ void add_rows(const float* factors, const int32_t* rows, int64_t count, const fl
   for (; k < count; ++k) add_scaled(factors[k], row(k), y, n);
 }
 
+// Two rows at a time, so that the second is on its way while the first is waited for.
+void dot_rows(const int32_t* rows, int64_t count, const float* matrix, const float* x,
+              float* products, int64_t n) {
+  int64_t k = 0;
+  for (; k + 2 <= count; k += 2) {
+    const float *a = matrix + rows[k] * n, *b = matrix + rows[k + 1] * n;
+    LaneSums of_a, of_b;
+    int64_t i = 0;
+    for (; i + LaneSums::kStep <= n; i += LaneSums::kStep) {
+      for (int s = 0; s < 4; ++s) {
+        const Lanes lanes = load(x + i + kLanes * s);
+        of_a.sums[s] += load(a + i + kLanes * s) * lanes;
+        of_b.sums[s] += load(b + i + kLanes * s) * lanes;
+      }
+    }
+    float total_a = of_a.total(), total_b = of_b.total();
+    for (; i < n; ++i) {
+      total_a += a[i] * x[i];
+      total_b += b[i] * x[i];
+    }
+    products[k] = total_a;
+    products[k + 1] = total_b;
+  }
+  if (k < count) products[k] = dot(matrix + rows[k] * n, x, n);
+}
+
 void multiply(float factor, float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] *= factor;
 }
@@ -133,7 +159,7 @@ void adam(const AdamStep& step, const float* __restrict gradient, float* __restr
 
 }  // namespace
 
-const AutoencoderKernels autoencoder_kernels = {dot,      sum,     add_scaled, add_rows,
-                                                multiply, compact, adam};
+const AutoencoderKernels autoencoder_kernels = {dot,      sum,      add_scaled, add_rows,
+                                                dot_rows, multiply, compact,    adam};
 
 }  // namespace featflow::FEATFLOW_INSTRUCTION_SET

@@ -116,6 +116,30 @@ TEST(AutoencoderKernels, AddRowsAgreesWithFloat64ForAnyNumberOfRows) {
   }
 }
 
+TEST(AutoencoderKernels, DotRowsAgreesWithFloat64ForAnyNumberOfRows) {
+  Rng rng(6);
+  constexpr int64_t kRows = 50;
+  for (const Place& place : places()) {
+    Row matrix({kRows * place.count, place.offset}, rng), x(place, rng);
+    for (const int64_t count : {0, 1, 2, 3, 8}) {
+      std::vector<int32_t> rows;
+      for (int64_t k = 0; k < count; ++k) rows.push_back(static_cast<int32_t>(rng.below(kRows)));
+      Row products({count, place.offset}, rng);
+      dot_rows(rows.data(), count, matrix.data(), x.data(), products.data(), place.count);
+      for (int64_t k = 0; k < count; ++k) {
+        double expected = 0, size = 0;
+        for (int64_t i = 0; i < place.count; ++i) {
+          const double term = double{matrix[rows[k] * place.count + i]} * x[i];
+          expected += term;
+          size += std::fabs(term);
+        }
+        EXPECT_NEAR(products[k], expected, static_cast<double>(place.count) * kEpsilon * size);
+      }
+      EXPECT_TRUE(products.guards_hold()) << place.count;
+    }
+  }
+}
+
 TEST(AutoencoderKernels, CompactFindsExactlyThePositiveSums) {
   Rng rng(4);
   for (const Place& place : places()) {

@@ -128,9 +128,6 @@ void TrainingStep::sparse_step(TrainingState& state) {
   const auto l1_gradient = static_cast<float>(rates_.l1_coefficient / static_cast<double>(rows));
   token_sums_.assign(static_cast<size_t>(chunk_count(rows, kTokenChunk) * n), 0);
   for_each_chunk(rows, kTokenChunk, [&](int64_t chunk, int64_t begin, int64_t end, int) {
-    const auto vector = [&](int64_t e) {
-      return decoder + active_.features[static_cast<size_t>(e)] * n;
-    };
     RowCursors decoding(active_, begin, end), differentiating(active_, begin, end);
     for (int64_t t = begin; t < end; ++t) {
       std::copy_n(weights.decoder_bias.data(), n, residual_.data() + t * n);
@@ -152,9 +149,9 @@ void TrainingStep::sparse_step(TrainingState& state) {
     for (int64_t bound = block; bound < m + block; bound += block) {
       for (int64_t t = begin; t < end; ++t) {
         const auto [first, last] = differentiating.advance(t, bound);
-        for (int64_t e = first; e < last; ++e) {
-          df_[static_cast<size_t>(e)] = dot(vector(e), residual_.data() + t * n, n) + l1_gradient;
-        }
+        dot_rows(active_.features.data() + first, last - first, decoder, residual_.data() + t * n,
+                 df_.data() + first, n);
+        for (int64_t e = first; e < last; ++e) df_[static_cast<size_t>(e)] += l1_gradient;
       }
     }
   });

@@ -23,16 +23,8 @@ constexpr int64_t kHugePage = int64_t{2} << 20;
 
 double sum_of_products(const Column& a, const Column& b) {
   double sum = 0;
-  size_t i = 0, k = 0;
-  while (i < a.rows.size() && k < b.rows.size()) {
-    if (a.rows[i] < b.rows[k]) {
-      ++i;
-    } else if (a.rows[i] > b.rows[k]) {
-      ++k;
-    } else {
-      sum += static_cast<double>(a.values[i++]) * b.values[k++];
-    }
-  }
+  for_each_common_row(
+      a, b, [&](size_t i, size_t k) { sum += static_cast<double>(a.values[i]) * b.values[k]; });
   return sum;
 }
 
@@ -59,9 +51,7 @@ std::vector<double> inverse_deviations(const FeatureStatistics& statistics) {
         statistics.active_tokens[j] == 0 || (statistics.active_tokens[j] == statistics.row_count &&
                                              statistics.minimum[j] == statistics.maximum[j]);
     if (constant) continue;
-    const double squares = n * statistics.sum_of_squares[j];
-    const double variance = squares - statistics.mass[j] * statistics.mass[j];
-    if (variance > 1e-10 * squares) result[j] = 1 / std::sqrt(variance);
+    result[j] = inverse_deviation(n, statistics.mass[j], statistics.sum_of_squares[j]);
   }
   return result;
 }

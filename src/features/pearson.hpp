@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,17 +26,37 @@ struct FeaturePair {
 void require_same_rows(const FeatureActivations& a, const FeatureActivations& b);
 void require_same_rows(const ActivationShards& a, const ActivationShards& b);
 
-/// [m] 1 / √(n Σf² − (Σf)²). NaN for a feature without variance, which has no correlation: never
-/// active, constant, or with a variance below 1e-10 of its mean square (constant to rounding).
+/// 1 / √(n Σf² − (Σf)²); NaN for a variance below 1e-10 of the mean square: constant to rounding.
+inline double inverse_deviation(double n, double sum, double sum_of_squares) {
+  const double squares = n * sum_of_squares, variance = squares - sum * sum;
+  return variance > 1e-10 * squares ? 1 / std::sqrt(variance)
+                                    : std::numeric_limits<double>::quiet_NaN();
+}
+/// [m] The same of every feature. NaN for one without variance, which has no correlation: never
+/// active, or constant.
 std::vector<double> inverse_deviations(const FeatureStatistics& statistics);
 
 /// Pearson's r over n rows (definitions 10) from sums: (n Σ f_a f_b − Σf_a Σf_b) / (deviations).
 /// Within [−1, 1]; NaN if one side has no variance. Inline, so that loops over a row of the matrix
 /// of all pairs vectorise.
-inline double pearson(int64_t n, double sum_of_products, double sum_a, double sum_b,
+inline double pearson(double n, double sum_of_products, double sum_a, double sum_b,
                       double inverse_deviation_a, double inverse_deviation_b) {
-  const double covariance = static_cast<double>(n) * sum_of_products - sum_a * sum_b;
+  const double covariance = n * sum_of_products - sum_a * sum_b;
   return std::clamp(covariance * inverse_deviation_a * inverse_deviation_b, -1.0, 1.0);
+}
+
+/// Calls visit(i, k) for every row on which both are active, ascending: a.rows[i] = b.rows[k].
+template <typename Visit>
+void for_each_common_row(const Column& a, const Column& b, const Visit& visit) {
+  for (size_t i = 0, k = 0; i < a.rows.size() && k < b.rows.size();) {
+    if (a.rows[i] < b.rows[k]) {
+      ++i;
+    } else if (a.rows[i] > b.rows[k]) {
+      ++k;
+    } else {
+      visit(i++, k++);
+    }
+  }
 }
 
 /// Rows as add_products reads them, at random: entries (feature, value) side by side, in huge

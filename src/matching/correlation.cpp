@@ -200,7 +200,8 @@ Matches correlate(const ActivationShards& a, const ActivationShards& b,
   const std::vector<uint8_t> mask = counted_rows(b, options);
   const auto [a_statistics, b_statistics] = statistics_of_both(
       a, b, mask, /*at_once=*/a.working_bytes() + b.working_bytes() <= options.memory_bytes);
-  release_free_memory();  // what the shards took, in pieces that no block of features would fill
+  // What the shards took, in pieces that no block of features would fill.
+  if (a.whole() == nullptr || b.whole() == nullptr) release_free_memory();
 
   const int64_t m_b = b.feature_count();
   const int64_t rows_of_matrix =

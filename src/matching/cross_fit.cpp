@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -93,7 +92,7 @@ class GroupedSums {
       const Moments& x = a[static_cast<size_t>(pairs_[p].feature_a)];
       const Moments& y = b[static_cast<size_t>(pairs_[p].feature_b)];
       const double products = dot(weights, products_.data() + p * static_cast<size_t>(groups_));
-      result[p] = static_cast<float>((n * products - x.sum * y.sum) * x.inverse * y.inverse);
+      result[p] = static_cast<float>(pearson(n, products, x.sum, y.sum, x.inverse, y.inverse));
     }
     return result;
   }
@@ -104,7 +103,7 @@ class GroupedSums {
   };
   struct Moments {
     double sum = 0;
-    double inverse = 0;  // 1 / √(n Σf² − (Σf)²); NaN without variance
+    double inverse = 0;  // inverse_deviation()
   };
 
   Sums feature_sums(const FeatureColumns& columns, size_t features, const Split& split) const {
@@ -126,17 +125,10 @@ class GroupedSums {
 
   static void add_products_by_group(const Column& a, const Column& b, const Split& split,
                                     double* products) {
-    for (size_t i = 0, k = 0; i < a.rows.size() && k < b.rows.size();) {
-      if (a.rows[i] < b.rows[k]) {
-        ++i;
-      } else if (a.rows[i] > b.rows[k]) {
-        ++k;
-      } else {
-        products[split.group[static_cast<size_t>(a.rows[i])]] +=
-            double{a.values[i]} * double{b.values[k]};
-        ++i, ++k;
-      }
-    }
+    for_each_common_row(a, b, [&](size_t i, size_t k) {
+      products[split.group[static_cast<size_t>(a.rows[i])]] +=
+          double{a.values[i]} * double{b.values[k]};
+    });
   }
 
   static double dot(const std::vector<double>& weights, const double* sums) {
@@ -151,10 +143,7 @@ class GroupedSums {
     for (size_t j = 0; j < result.size(); ++j) {
       const size_t at = j * static_cast<size_t>(groups_);
       const double sum = dot(weights, sums.values.data() + at);
-      const double squares = n * dot(weights, sums.squares.data() + at);
-      const double variance = squares - sum * sum;
-      result[j] = {sum, variance > 1e-10 * squares ? 1 / std::sqrt(variance)
-                                                   : std::numeric_limits<double>::quiet_NaN()};
+      result[j] = {sum, inverse_deviation(n, sum, dot(weights, sums.squares.data() + at))};
     }
     return result;
   }
