@@ -200,8 +200,11 @@ Matches correlate(const ActivationShards& a, const ActivationShards& b,
   const std::vector<uint8_t> mask = counted_rows(b, options);
   const auto [a_statistics, b_statistics] = statistics_of_both(
       a, b, mask, /*at_once=*/a.working_bytes() + b.working_bytes() <= options.memory_bytes);
-  // What the shards took, in pieces that no block of features would fill.
-  if (a.whole() == nullptr || b.whole() == nullptr) release_free_memory();
+  // What shards took is freed in pieces that no block of features would fill.
+  const auto give_back = [of_files = a.whole() == nullptr || b.whole() == nullptr] {
+    if (of_files) release_free_memory();
+  };
+  give_back();
 
   const int64_t m_b = b.feature_count();
   const int64_t rows_of_matrix =
@@ -218,12 +221,14 @@ Matches correlate(const ActivationShards& a, const ActivationShards& b,
   FeatureColumns columns;
   for (const FeatureBlock& b_block : plan.b) {
     const PackedRows packed = pack(b, b_block, b_statistics, mask);
+    give_back();
     for (const FeatureBlock& a_block : plan.a) {
       if (columns.row_count == 0 || plan.a.size() > 1) {
         columns = {};  // before the next one is made
         columns =
             transpose(a, a_statistics.active_tokens,
                       {.first_feature = a_block.first, .end_feature = a_block.end, .mask = mask});
+        give_back();
       }
       for (int64_t first = a_block.first; first < a_block.end; first += kFeaturesPerStep) {
         throw_if_interrupted();
