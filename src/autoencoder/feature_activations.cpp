@@ -225,7 +225,8 @@ ActivationShards::ActivationShards(const Path& file_or_folder) {
 
 int64_t ActivationShards::working_bytes() const {
   if (whole_ != nullptr) return 0;
-  constexpr int64_t kEntry = sizeof(int32_t) + sizeof(float), kStored = 6, kRow = 24;
+  // An entry; as it stands in the file, and its feature once more before it is widened; a row.
+  constexpr int64_t kEntry = sizeof(int32_t) + sizeof(float), kStored = 6 + 2, kRow = 24;
   const int64_t loaded = std::min(kShardsAtOnce, std::ssize(files_));
   return loaded * (largest_ * (kEntry + kStored) + most_rows_ * kRow) + largest_ * kEntry;
 }
