@@ -1,9 +1,10 @@
 # `study` needs LibTorch to run a study, but not to read one. Builds without LibTorch (sanitizers, fuzz
-# targets) take that half of it, with its unit tests.
+# targets) take that half of it, with what it asks of `training`, and its unit tests.
 if(TARGET featflow_report)
   set(study ${CMAKE_SOURCE_DIR}/src/study)
   add_library(featflow_study_files STATIC
-              ${study}/settings.cpp ${study}/study_file.cpp ${study}/stage_graph.cpp)
+              ${study}/settings.cpp ${study}/study_file.cpp ${study}/stage_graph.cpp
+              ${CMAKE_SOURCE_DIR}/src/training/schedule.cpp)
   target_include_directories(featflow_study_files PUBLIC ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(featflow_study_files
     PUBLIC featflow_report featflow_merging

@@ -17,6 +17,7 @@
 #include "study/estimates.hpp"
 #include "study/stages.hpp"
 #include "tokens/block_mixture.hpp"
+#include "training/training.hpp"
 
 namespace featflow {
 namespace {

@@ -11,7 +11,7 @@
 #include "checkpoint/model_config.hpp"
 #include "corpus/corpus.hpp"
 #include "tokens/tokenizer.hpp"
-#include "training/training.hpp"
+#include "training/schedule.hpp"
 
 namespace featflow {
 

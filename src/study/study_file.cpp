@@ -11,7 +11,7 @@
 #include "storage/files.hpp"
 #include "study/fields.hpp"
 #include "study/settings.hpp"
-#include "training/training.hpp"
+#include "training/schedule.hpp"
 
 namespace featflow {
 namespace {
