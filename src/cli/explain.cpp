@@ -132,9 +132,9 @@ Json causal_rows(const Study& study, const ArtifactFolder& input, const CaseStud
   for (const CaseStudyEdge& edge : found.edges) {
     const auto parent = best(edge.parent), child = best(edge.child);
     if (!parent || !child) continue;
-    const CausalResult result =
-        causal_results(study, input, edge.parent, edge.child,
-                       {{parent->feature, child->feature, edge.correlation.value_or(kUnknown)}})[0];
+    const CausalResult result = causal_results(
+        study, input, own_autoencoder(study, edge.parent), own_autoencoder(study, edge.child),
+        {{parent->feature, child->feature, edge.correlation.value_or(kUnknown)}})[0];
     rows.push_back({{"parent", edge.parent},
                     {"child", edge.child},
                     {"tokens", result.tokens},

@@ -53,7 +53,7 @@ TEST(ReportOverview, TheComparisonOfMethodsHasTheirCurves) {
 TEST(ReportOverview, TheCausalCheckHasItsPairs) {
   const Json& check = overview().at("causal").at(0);
   EXPECT_EQ(check.at("classes").at("persisting").at("flagged"), 1);
-  ASSERT_EQ(check.at("pairs").size(), 3U);
+  ASSERT_EQ(check.at("pairs").size(), 4U);
   const Json& pair = check.at("pairs").at(0);
   EXPECT_EQ(pair.at("parent_feature"), 120);
   EXPECT_EQ(pair.at("child_feature"), 10);
@@ -62,6 +62,8 @@ TEST(ReportOverview, TheCausalCheckHasItsPairs) {
   EXPECT_TRUE(pair.at("hypothesis").is_null());
   EXPECT_TRUE(check.at("pairs").at(1).at("effect_correlation").is_null());
   EXPECT_EQ(check.at("pairs").at(2).at("hypothesis"), "=<b>");
+  EXPECT_EQ(check.at("pairs").at(3).at("class"), "found_again");
+  EXPECT_EQ(check.at("classes").at("found_again").at("pairs"), 2);
   EXPECT_FALSE(pair.contains("parent"));  // the tokens of each side are not shown
 }
 

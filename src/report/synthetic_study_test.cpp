@@ -327,6 +327,7 @@ void Study::write_causal_check() {
   };
   Json study = pair("case_study", 7, 9, 0.4, 0.3, false);
   study["hypothesis"] = "=<b>";
+  Json again = pair("found_again", 120, 77, 0.9, 0.8, false);
   const Json medians = {{"pairs", 2},
                         {"matched", 2},
                         {"flagged", 1},
@@ -341,10 +342,10 @@ void Study::write_causal_check() {
                                {"threshold", 0.8},
                                {"effect_correlation_bar", 0.5},
                                {"cosine_bar", 0.5},
-                               {"classes", {{"persisting", medians}}},
+                               {"classes", {{"persisting", medians}, {"found_again", medians}}},
                                {"pairs",
                                 {pair("persisting", 120, 10, 0.95, 0.3, true),
-                                 pair("persisting", 121, 11, 0.85, nullptr, false), study}}}
+                                 pair("persisting", 121, 11, 0.85, nullptr, false), study, again}}}
                               .dump());
   inputs.causal = {file};
 }

@@ -18,7 +18,8 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr const char* kClasses[] = {"persisting", "disappearing", "emerging", "case_study"};
+constexpr const char* kClasses[] = {"persisting", "disappearing", "emerging", "case_study",
+                                    "found_again"};
 
 struct ClassifiedPair {
   std::string feature_class;
@@ -57,6 +58,26 @@ std::vector<ClassifiedPair> sampled_pairs(const Study& study, const StageContext
   append("persisting", sample.persisting);
   append("disappearing", sample.disappearing);
   append("emerging", sample.emerging);
+  return pairs;
+}
+
+// What two autoencoders of one model make of a match: features of the parent with their best match
+// in its second autoencoder P′ (definitions 14).
+std::vector<CausalPair> found_again_pairs(const Study& study, const StageContext& context,
+                                          const std::string& parent, const std::string& second,
+                                          uint64_t seed) {
+  const Matches matches = load_matches(context.input("matching/" + edge_name(parent, second)));
+  const MeasurableLimits limits = measurable_limits(study);
+  FlowOptions options;
+  options.threshold = study.matching.threshold;
+  options.limits = limits;
+  const EdgeFlow own = edge_flow(matches, options);
+  Rng rng(seed, "found again");
+  std::vector<CausalPair> pairs;
+  for (const FeaturePair& pair :
+       sample_edge(own, matches, limits, study.controls.causal_features, rng).persisting) {
+    pairs.push_back({pair.feature_a, pair.feature_b, pair.correlation});
+  }
   return pairs;
 }
 
@@ -138,11 +159,14 @@ json class_json(std::span<const ClassifiedPair> pairs, std::span<const CausalRes
 void add_edge(const Study& study, const std::string& parent, const std::string& child,
               StageGraph& graph) {
   const bool case_studies = !study.case_studies.tokens.empty();
+  const bool ceiling = names_edge(study.controls.ceilings, parent, child);
+  const AutoencoderVariant own = own_autoencoder(study, parent);
+  const AutoencoderVariant second = further_autoencoder(study, parent, child);
   const CausalConfig config = causal_config(study, parent, child);
 
   Stage stage;
   stage.kind = "causal";
-  stage.version = 2;
+  stage.version = 3;
   stage.name = parent + "--" + child;
   stage.config = nlohmann::json{
       {"features", study.controls.causal_features},
@@ -162,15 +186,20 @@ void add_edge(const Study& study, const std::string& parent, const std::string& 
   stage.inputs.insert(stage.inputs.end(), {"matching/" + parent + "--" + child, "flow/flow",
                                            "matching_text/matching_text"});
   if (case_studies) stage.inputs.emplace_back("case_studies/case_studies");
+  if (ceiling) {
+    stage.inputs.insert(stage.inputs.end(),
+                        {"autoencoder/" + second.name, "activations/" + second.name,
+                         "matching/" + edge_name(parent, second.name)});
+  }
   // Two passes for either end of a pair.
   const int64_t pair_count =
-      3 * study.controls.causal_features + std::ssize(study.case_studies.tokens);
+      (ceiling ? 4 : 3) * study.controls.causal_features + std::ssize(study.case_studies.tokens);
   stage.estimated_seconds =
       2 + forward_seconds(study.architecture, 4 * pair_count * config.blocks * config.block_size);
   stage.estimated_bytes = pair_count * 1500;
   stage.estimated_memory =  // weights of both ends, as read and in use; activations as read
       4 * activations_memory(study.matching.tokens) + 16 * study.architecture.parameter_count();
-  stage.run = [&study, parent, child, config, case_studies](const StageContext& context) {
+  stage.run = [=, &study](const StageContext& context) {
     std::vector<ClassifiedPair> pairs = sampled_pairs(study, context, parent, child, config.seed);
     if (case_studies) {
       const auto file = context.input("case_studies/case_studies") / "case_studies.json";
@@ -178,8 +207,14 @@ void add_edge(const Study& study, const std::string& parent, const std::string& 
     }
     std::vector<CausalPair> features;
     for (const ClassifiedPair& pair : pairs) features.push_back(pair.pair);
-    const std::vector<CausalResult> results =
-        causal_results(study, context.input, parent, child, features);
+    std::vector<CausalResult> results =
+        causal_results(study, context.input, own, own_autoencoder(study, child), features);
+    if (ceiling) {
+      features = found_again_pairs(study, context, parent, second.name, config.seed);
+      for (const CausalPair& pair : features) pairs.push_back({"found_again", {}, pair});
+      std::ranges::move(causal_results(study, context.input, own, second, features),
+                        std::back_inserter(results));
+    }
 
     json classes = json::object(), rows = json::array();
     for (const char* name : kClasses) classes[name] = class_json(pairs, results, name);

@@ -10,18 +10,18 @@
 namespace featflow {
 namespace {
 
-// One end of the edge, read from its artefacts.
+// A model with one of its autoencoders, read from their artefacts.
 struct LoadedModel {
   Checkpoint checkpoint;
   Model model;
   Autoencoder autoencoder;
   FeatureActivations activations;
 
-  LoadedModel(const ArtifactFolder& input, const std::string& name)
-      : checkpoint(load_checkpoint(input("model/" + name))),
+  LoadedModel(const ArtifactFolder& input, const AutoencoderVariant& which)
+      : checkpoint(load_checkpoint(input("model/" + which.model))),
         model(checkpoint),
-        autoencoder(load_saelens(input("autoencoder/" + name)).autoencoder),
-        activations(load_feature_activations(input("activations/" + name))) {}
+        autoencoder(load_saelens(input("autoencoder/" + which.name)).autoencoder),
+        activations(load_feature_activations(input("activations/" + which.name))) {}
   CausalModel borrowed() const { return {&checkpoint, &model, &autoencoder, &activations}; }
 };
 
@@ -81,12 +81,13 @@ CausalConfig causal_config(const Study& study, const std::string& parent,
 }
 
 std::vector<CausalResult> causal_results(const Study& study, const ArtifactFolder& input,
-                                         const std::string& parent, const std::string& child,
+                                         const AutoencoderVariant& parent,
+                                         const AutoencoderVariant& child,
                                          const std::vector<CausalPair>& pairs) {
   const LoadedModel a(input, parent), b(input, child);
   return causal_check(a.borrowed(), b.borrowed(),
                       load_matching_text(input("matching_text/matching_text")), pairs,
-                      causal_config(study, parent, child));
+                      causal_config(study, parent.name, child.name));
 }
 
 }  // namespace featflow

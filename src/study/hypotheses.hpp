@@ -9,6 +9,7 @@
 #include "activations/causal_check.hpp"
 #include "features/case_study.hpp"
 #include "study/settings.hpp"
+#include "study/stages.hpp"
 
 namespace featflow {
 
@@ -24,9 +25,11 @@ TokenSet token_set_of_hypothesis(const Tokenizer& tokenizer, const std::string& 
 std::vector<CaseStudy> case_studies_of(const Study& study, const ArtifactFolder& input,
                                        const std::vector<std::string>& hypotheses);
 
-/// Definitions 18 for pairs of features of one edge of the family.
+/// Definitions 18 for pairs of features of two autoencoders: of both ends of an edge of the family,
+/// or of one model.
 std::vector<CausalResult> causal_results(const Study& study, const ArtifactFolder& input,
-                                         const std::string& parent, const std::string& child,
+                                         const AutoencoderVariant& parent,
+                                         const AutoencoderVariant& child,
                                          const std::vector<CausalPair>& pairs);
 CausalConfig causal_config(const Study& study, const std::string& parent, const std::string& child);
 

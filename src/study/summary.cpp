@@ -323,13 +323,20 @@ class Summary {
     line("");
     for (const auto& [parent, child] : study_.edges()) {
       const json check = read_json(run_ / "causal" / edge_name(parent, child) / "causal.json");
-      const json& persisting = check["classes"]["persisting"];
-      const json& median = persisting["median_effect_correlation"];
-      line(fmt::format(
-          "{} → {}, causal check: median effect correlation of persisting pairs {}, "
-          "flagged {} of {}",
-          parent, child, median.is_null() ? "–" : fmt::format("{:.2f}", median.get<double>()),
-          persisting["flagged"].get<int64_t>(), persisting["matched"].get<int64_t>()));
+      const auto figures = [&](const char* feature_class) {
+        const json& figure = check["classes"][feature_class];
+        const json& median = figure["median_effect_correlation"];
+        return fmt::format("{}, flagged {} of {}",
+                           median.is_null() ? "–" : fmt::format("{:.2f}", median.get<double>()),
+                           figure["flagged"].get<int64_t>(), figure["matched"].get<int64_t>());
+      };
+      std::string row =
+          fmt::format("{} → {}, causal check: median effect correlation of persisting pairs {}",
+                      parent, child, figures("persisting"));
+      if (check["classes"]["found_again"]["pairs"] > 0) {
+        row += fmt::format("; between two autoencoders of {} {}", parent, figures("found_again"));
+      }
+      line(row);
     }
   }
 

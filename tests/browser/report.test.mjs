@@ -125,6 +125,7 @@ test('a pair of the causal check opens its feature', async () => {
   assert.ok(edges.includes('Base → Lua'), edges.join());
   const medians = await tableRows(page, 'Medians over the pairs');
   assert.ok(medians.length >= 2);
+  assert.ok(medians.some((row) => row[0] === 'found again'), medians.join());
   const point = await page.$('a:has(> .point)');
   assert.match(await point.getAttribute('aria-label'), /^\w+ #\d+ – \w+ #\d+: r −?\d\.\d\d, effects −?\d\.\d\d/);
   await page.click('summary:has-text("All")');

@@ -48,6 +48,9 @@ for class in persisting disappearing emerging; do
   [ "$n" -le 3 ] || fail "$n pairs of class $class, expected at most 3"
   [ "$class" = persisting ] || [ "$n" -ge 1 ] || fail "no pairs of class $class"
 done
+grep -q '"class": "found_again"' "$check" && fail "pairs found again on an edge without a ceiling"
+n=$(grep -c '"class": "found_again"' run/causal/Base--Lua/causal.json || true)
+[ "$n" -ge 1 ] && [ "$n" -le 3 ] || fail "$n pairs found again, expected 1 to 3"
 pairs=$(grep -c '"class"' "$check")
 for key in '"logit_correlation": -?[0-9]' '"cosine": -?[0-9]' '"flagged": (true|false)'; do
   [ "$(grep -cE "$key" "$check")" = "$pairs" ] || fail "not in every pair: $key"
@@ -55,6 +58,8 @@ done
 [ "$(grep -c '"mean_change"' "$check")" = $((2 * pairs)) ] || fail "an effect is missing"
 [ "$(grep -cE 'causal check: .* pairs (–|-?[0-9.]+), flagged [0-9]+ of [0-9]+' out.txt)" = 4 ] ||
   fail "not a line for every edge: $(grep causal out.txt)"
+[ "$(grep -cE 'causal check: .*; between two autoencoders of Base (–|-?[0-9.]+), flagged [0-9]+ of [1-3]$' out.txt)" = 1 ] ||
+  fail "no baseline of the edge with a ceiling: $(grep causal out.txt)"
 
 # Methods compared: each has a balance point with its interval, and counts for both parents; what is
 # retained is not more than what is measurable.

@@ -1,13 +1,14 @@
 // Line charts, scatter plots and histograms, in SVG.
 import { scaleLinear } from 'd3-scale';
-import { line as linePath, symbol, symbolCircle, symbolDiamond, symbolSquare, symbolTriangle } from 'd3-shape';
+import { line as linePath, symbol, symbolCircle, symbolCross, symbolDiamond, symbolSquare, symbolTriangle } from 'd3-shape';
 import { useState } from 'preact/hooks';
 import { Figure } from './exports.jsx';
 import { useWidth } from './width.js';
 
 const kMargin = { top: 12, right: 20, bottom: 42, left: 58 };
 
-const kShapes = { circle: symbolCircle, square: symbolSquare, triangle: symbolTriangle, diamond: symbolDiamond };
+const kShapes = { circle: symbolCircle, square: symbolSquare, triangle: symbolTriangle, diamond: symbolDiamond,
+  cross: symbolCross };
 
 function extent(values) {
   let low = Infinity, high = -Infinity;
@@ -146,7 +147,7 @@ export function LineChart({
 
 /**
  * groups: {name, color, shape, points: [{x, y, label, href}…]}, shape one of circle, square, triangle,
- * diamond, so that groups can be told apart without colour; lines at x and y, each with a label.
+ * diamond, cross, so that groups can be told apart without colour; lines at x and y, each with a label.
  */
 export function ScatterChart({ groups, xLine, yLine, xLabel, yLabel, format = String, height = 340, title }) {
   const [ref, width] = useWidth();

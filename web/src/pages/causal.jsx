@@ -5,9 +5,11 @@ import { featureHref } from '../router.js';
 import { Token } from '../token_text.jsx';
 
 const kClasses = [
-  ['persisting', 'persisting', 'circle', 0], ['disappearing', 'disappearing', 'triangle', 1],
-  ['emerging', 'emerging', 'square', 2], ['case_study', 'case studies', 'diamond', 3],
+  ['persisting', 'persisting', 'circle', 0], ['found_again', 'found again', 'cross', 4],
+  ['disappearing', 'disappearing', 'triangle', 1], ['emerging', 'emerging', 'square', 2],
+  ['case_study', 'case studies', 'diamond', 3],
 ];
+const kNames = Object.fromEntries(kClasses.map(([key, name]) => [key, name]));
 
 function Medians({ check }) {
   const bar = fixed(check.effect_correlation_bar, 1), cosine = fixed(check.cosine_bar, 1);
@@ -41,7 +43,10 @@ function Medians({ check }) {
   );
 }
 
-const named = (check, p) => `${check.parent} #${p.parent_feature} – ${check.child} #${p.child_feature}`;
+// The other end of a pair that was found again is a feature of the parent's second autoencoder.
+const ofChild = (p) => p.class !== 'found_again';
+const named = (check, p) =>
+  `${check.parent} #${p.parent_feature} – ${ofChild(p) ? check.child : 'again'} #${p.child_feature}`;
 
 function Pairs({ check, link }) {
   return (
@@ -58,8 +63,8 @@ function Pairs({ check, link }) {
         <tbody>
           {check.pairs.map((p) => (
             <tr>
-              <th scope="row">{link(check.parent, p.parent_feature)}</th><td>{link(check.child, p.child_feature)}</td>
-              <td class="text">{p.hypothesis === null ? p.class : <Token text={String(p.hypothesis)} />}</td>
+              <th scope="row">{link(check.parent, p.parent_feature)}</th><td>{ofChild(p) ? link(check.child, p.child_feature) : `#${p.child_feature} again`}</td>
+              <td class="text">{p.hypothesis === null ? kNames[p.class] : <Token text={String(p.hypothesis)} />}</td>
               <td>{fixed(p.correlation, 3)}</td><td>{fixed(p.effect_correlation, 3)}</td><td>{fixed(p.cosine, 3)}</td>
               <td>{fixed(p.logit_correlation, 3)}</td><td class="text">{p.flagged ? 'flagged' : ''}</td>
             </tr>
@@ -74,7 +79,7 @@ function Edge({ check, known }) {
   const link = (model, j) => (known.has(model) ? <a href={featureHref(model, j)}>#{j}</a> : `#${j}`);
   const drawn = (p) => Number.isFinite(p.correlation) && Number.isFinite(p.effect_correlation);
   const missing = check.pairs.filter((p) => !drawn(p)).length;
-  const groups = kClasses.map(([key, name, shape, tint]) => ({
+  const groups = kClasses.filter(([key]) => check.pairs.some((p) => p.class === key)).map(([key, name, shape, tint]) => ({
     name, shape, color: color(tint),
     points: check.pairs.filter((p) => p.class === key && drawn(p)).map((p) => ({
       x: p.correlation, y: p.effect_correlation,
@@ -85,6 +90,12 @@ function Edge({ check, known }) {
     <section>
       <h2>{check.parent} → {check.child}</h2>
       <Medians check={check} />
+      {check.classes.found_again?.pairs > 0 && (
+        <p>
+          Nothing changes between <b>found again</b> pairs: the other feature is of a second autoencoder
+          of {check.parent} itself. What is flagged there is not {check.child}'s doing.
+        </p>
+      )}
       {groups.some((g) => g.points.length) && (
         <ScatterChart groups={groups}
           title={`Correlation of effects against correlation of activations, ${check.parent} → ${check.child}; the list below holds the numbers`}
