@@ -269,14 +269,22 @@ void require_fit(const CausalModel& side, const std::string& content_hash,
   }
 }
 
-void require_same_shape(const CausalModel& parent, const CausalModel& child) {
+void require_same_width(const CausalModel& parent, const CausalModel& child) {
   const ModelConfig &a = parent.model->config(), &b = child.model->config();
-  if (a.hidden_size == b.hidden_size && a.vocab_size == b.vocab_size) return;
+  if (a.hidden_size == b.hidden_size) return;
   throw Error(
-      fmt::format("causal check of {} → {}: hidden_size {} and vocabulary {} against {} and {}; "
-                  "expected models of one family, whose residual streams can be compared",
+      fmt::format("causal check of {} → {}: hidden_size {} against {}; expected models of one "
+                  "family, whose residual streams can be compared",
                   in_quotes(parent.activations->model), in_quotes(child.activations->model),
-                  a.hidden_size, a.vocab_size, b.hidden_size, b.vocab_size));
+                  a.hidden_size, b.hidden_size));
+}
+
+// Over the tokens that both have: a fine-tune may have added some.
+double logit_correlation(std::vector<float> a, std::vector<float> b) {
+  const size_t common = std::min(a.size(), b.size());
+  a.resize(common);
+  b.resize(common);
+  return pearson(a, b);
 }
 
 }  // namespace
@@ -287,7 +295,7 @@ std::vector<CausalResult> causal_check(const CausalModel& parent, const CausalMo
   const std::string hash = text.content_hash();
   require_fit(parent, hash, config);
   require_fit(child, hash, config);
-  require_same_shape(parent, child);
+  require_same_width(parent, child);
   std::vector<int32_t> parents, children;
   for (const CausalPair& pair : pairs) {
     parents.push_back(pair.parent);
@@ -330,8 +338,8 @@ std::vector<CausalResult> causal_check(const CausalModel& parent, const CausalMo
         cosine(residual_directions(*parent.checkpoint, *parent.autoencoder, config.tap, j),
                residual_directions(*child.checkpoint, *child.autoencoder, config.tap, k));
     result.logit_correlation =
-        pearson(logit_weights(*parent.checkpoint, *parent.autoencoder, config.tap, j),
-                logit_weights(*child.checkpoint, *child.autoencoder, config.tap, k));
+        logit_correlation(logit_weights(*parent.checkpoint, *parent.autoencoder, config.tap, j),
+                          logit_weights(*child.checkpoint, *child.autoencoder, config.tap, k));
     // What is unknown (NaN) compares false, and so raises no flag.
     result.matched = pair.correlation >= config.threshold;
     result.flagged = result.matched && (result.effect_correlation < kEffectCorrelationBar ||

@@ -65,15 +65,16 @@ struct CausalResult {
   /// Pearson's r of the two models' Δ over these; unknown below kFewestEffectTokens or without
   /// variance.
   double effect_correlation = kUnknown;
-  double cosine = kUnknown;             ///< Of the residual directions v_j and v_k.
-  double logit_correlation = kUnknown;  ///< Pearson's r of the logit weights, over the vocabulary.
-  bool matched = false;                 ///< In activation: r ≥ τ.
+  double cosine = kUnknown;  ///< Of the residual directions v_j and v_k.
+  double logit_correlation =
+      kUnknown;          ///< Pearson's r of the logit weights, over the common vocabulary.
+  bool matched = false;  ///< In activation: r ≥ τ.
   /// Matched, but effect_correlation or cosine is known and below its bar.
   bool flagged = false;
 };
 
-/// The check for every pair. Throws Error if the two models differ in shape, or the activations
-/// are of another text, and for a tap or autoencoder that does not fit.
+/// The check for every pair. Throws Error if the two models differ in hidden_size, or the
+/// activations are of another text, and for a tap or autoencoder that does not fit.
 std::vector<CausalResult> causal_check(const CausalModel& parent, const CausalModel& child,
                                        const MatchingText& text, std::span<const CausalPair> pairs,
                                        const CausalConfig& config);

@@ -25,7 +25,9 @@ void require(bool condition, const char* key, const std::string& given, const ch
   }
 }
 
-void check_config(const AutoencoderTraining& c, const ActivationSource& source) {
+}  // namespace
+
+void check_autoencoder_training(const AutoencoderTraining& c) {
   const auto share = [](double value) { return value >= 0 && value <= 1; };
   const auto number = [](double value) { return fmt::format("{}", value); };
   require(c.expansion >= 1, "expansion", fmt::format("{}", c.expansion), "at least 1");
@@ -41,10 +43,15 @@ void check_config(const AutoencoderTraining& c, const ActivationSource& source) 
   require(share(c.decay_share), "decay_share", number(c.decay_share), "a share in [0, 1]");
   require(share(c.l1_warmup_share), "l1_warmup_share", number(c.l1_warmup_share),
           "a share in [0, 1]");
-  require(c.steps >= 1 && c.steps <= source.batch_count(), "steps", fmt::format("{}", c.steps),
-          fmt::format("1 to the {} batches of the source", source.batch_count()).c_str());
   require(c.checkpoint_every >= 1, "checkpoint_every", fmt::format("{}", c.checkpoint_every),
           "at least 1");
+}
+
+namespace {
+
+void check_source(const AutoencoderTraining& c, const ActivationSource& source) {
+  require(c.steps >= 1 && c.steps <= source.batch_count(), "steps", fmt::format("{}", c.steps),
+          fmt::format("1 to the {} batches of the source", source.batch_count()).c_str());
   FEATFLOW_CHECK(source.width() >= 1, "activations need a width");
 }
 
@@ -78,7 +85,8 @@ Autoencoder train_autoencoder(const AutoencoderTraining& config, ActivationSourc
 Autoencoder train_autoencoder_on(StepPath path, const AutoencoderTraining& config,
                                  ActivationSource& source, const std::filesystem::path& work_folder,
                                  const std::string& progress_label) {
-  check_config(config, source);
+  check_autoencoder_training(config);
+  check_source(config, source);
   create_folder(work_folder);
   const std::filesystem::path checkpoint = work_folder / kCheckpointFile;
   LineLog log(work_folder / "metrics.jsonl");

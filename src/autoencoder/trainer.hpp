@@ -36,6 +36,10 @@ struct StepMetrics {
   bool sparse_path = false;
 };
 
+/// Throws Error naming the setting if one makes no sense. Steps depend on the source and are left
+/// out.
+void check_autoencoder_training(const AutoencoderTraining& config);
+
 /// Trains on batches 0 … steps-1 of `source`. State is checkpointed in `work_folder`
 /// (kCheckpointFile, metrics.jsonl); a call that finds a checkpoint goes on from it and ends with
 /// the same bytes. The last one stays, so that nothing is lost before the caller has stored the

@@ -63,6 +63,7 @@ void add_corpus(CLI::App& app, CommonOptions& common) {
   corpus->require_subcommand(1);
 
   auto build_options = std::make_shared<BuildOptions>();
+  build_options->config.name = "corpus";
   CLI::App* command = add_command(
       *corpus, "build", "Read sources, drop duplicates, split into train, validation, matching",
       "featflow corpus build 'corpora/lua/*.jsonl.zst' --out lua", common);
@@ -70,7 +71,7 @@ void add_corpus(CLI::App& app, CommonOptions& common) {
       ->required();
   command->add_option("--out", build_options->out, "Corpus folder to write")->required();
   command->add_option("--name", build_options->config.name, "Name in messages")
-      ->default_str("corpus");
+      ->capture_default_str();
   command->add_option("--text-key", build_options->config.text_key, "Key of a JSONL line")
       ->capture_default_str();
   command->add_option("--validation-share", build_options->config.validation_share)

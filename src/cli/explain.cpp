@@ -204,6 +204,7 @@ void print_case(const CaseStudy& found, const Json& causal) {
     }
     fmt::print("{}\n", line);
   }
+  if (found.edges.empty()) return;
   fmt::print("\nverdict: {}\n",
              found.persists ? "persists along every edge" : "does not persist along every edge");
 }

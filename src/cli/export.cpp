@@ -13,6 +13,7 @@
 #include "core/nearest.hpp"
 #include "report/delphi_cache.hpp"
 #include "report/neuronpedia_export.hpp"
+#include "storage/artifact.hpp"
 #include "study/language_model_run.hpp"
 #include "study/run_folder.hpp"
 
@@ -53,13 +54,29 @@ fs::path input(const ExportOptions& options, const std::string& id) {
   return stage_folder(options.run, id, "activations");
 }
 
+// Explanations by rule of the features that there are now; empty if there are none.
+fs::path current_explanations(const fs::path& run, const std::string& model) {
+  const auto explained = read_artifact(run / "explanations" / model);
+  const auto activations = read_artifact(run / "activations" / model);
+  if (!explained || !activations) return {};
+  const auto input = explained->inputs.find("activations/" + model);
+  if (input != explained->inputs.end() && input->second == activations->fingerprint()) {
+    return run / "explanations" / model / "explanations.json";
+  }
+  log_warning(
+      fmt::format("{}: of features that are no more; not used. featflow explain {} makes the "
+                  "present ones",
+                  (run / "explanations" / model).string(), run.string()));
+  return {};
+}
+
 // Explanations by rule, then by a language model, as far as the run has them.
 FeatureExplanations explanations_of(const ExportOptions& options, const std::string& model,
                                     int64_t feature_count) {
   FeatureExplanations explanations;
   const fs::path run = options.run;
   for (const auto& [file, key] :
-       {std::pair(run / "explanations" / model / "explanations.json", "text"),
+       {std::pair(current_explanations(run, model), "text"),
         std::pair(current_language_model_explanations(run, model), "explanation")}) {
     if (fs::exists(file)) add_explanations(file, key, feature_count, explanations);
   }

@@ -152,10 +152,11 @@ void run_study(const RunOptions& options, const CommonOptions& common) {
   }
   const auto report = run / "report" / "report" / kReportFile;
   if (common.json) {
+    const bool report_is_current = graph.plan(run).back().state == StageState::kReady;
     print_json({{"study", study.name},
                 {"run", run.string()},
-                {"report", std::filesystem::exists(report) ? nlohmann::ordered_json(report.string())
-                                                           : nlohmann::ordered_json()},
+                {"report", report_is_current ? nlohmann::ordered_json(report.string())
+                                             : nlohmann::ordered_json()},
                 {"peak_memory_bytes", peak_memory_bytes()}});
     return;
   }

@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/command.hpp"
 #include "cli/version.hpp"
 #include "core/blas.hpp"
 #include "core/error.hpp"
+#include "core/nearest.hpp"
 #include "core/process.hpp"
 #include "model/model.hpp"
 #include "storage/files.hpp"
@@ -34,12 +37,18 @@ void run_train(const TrainOptions& options, const CommonOptions& common) {
     }
     name = study.models.front().name;
   }
+  std::vector<std::string> names;
+  for (const ModelSettings& model : study.models) names.push_back(model.name);
+  if (std::ranges::find(names, name) == names.end()) {
+    throw Error(fmt::format("--model {}: {} has no such model; {}", in_quotes(name), options.config,
+                            expected_name(name, names)));
+  }
+  const StageGraph graph = build_stages(study);
   const std::filesystem::path run = options.run.empty() ? std::filesystem::path("runs") / study.name
                                                         : std::filesystem::path(options.run);
   const RunFolder held(run, study, text,
                        {folder, options.set, common.thread_count(), processor_and_kernels(),
                         blas_info().config, torch_version(), version()});
-  const StageGraph graph = build_stages(study);
   graph.execute(run, "model/" + name);
   const auto built = graph.folder(run, "model/" + name);
   save_checkpoint(load_checkpoint(built), options.out, built);

@@ -10,6 +10,7 @@
 #include "autoencoder/trainer.hpp"
 #include "core/error.hpp"
 #include "core/rng.hpp"
+#include "model/model.hpp"
 #include "storage/files.hpp"
 #include "study/canonical.hpp"
 #include "study/estimates.hpp"
@@ -31,6 +32,10 @@ std::vector<AutoencoderVariant> autoencoders(const Study& study) {
   }
   for (const AutoencoderVariant& variant : ceiling_autoencoders(study)) all.push_back(variant);
   return all;
+}
+
+int64_t input_size(const Study& study) {
+  return tap_width(study.architecture, study.autoencoder.tap);
 }
 
 std::vector<std::string> inputs_of(const Study& study, const AutoencoderVariant& which) {
@@ -78,7 +83,7 @@ void add_training(const Study& study, const AutoencoderVariant& which, StageGrap
   config["corpora"] = study.corpora_seen(which.text_of);  // in the order in which blocks are drawn
   stage.config = config.dump();
   stage.inputs = inputs_of(study, which);
-  const int64_t n = study.architecture.intermediate_size;
+  const int64_t n = input_size(study);
   stage.estimated_seconds =
       autoencoder_seconds(n, n * settings.training.expansion, settings.tokens);
   stage.estimated_bytes = 8 * n * n * settings.training.expansion * 4;  // with its checkpoint
@@ -117,7 +122,7 @@ void add_evaluation(const Study& study, const AutoencoderVariant& which, StageGr
       {"seed", seed}}.dump();
   stage.inputs = inputs_of(study, which);
   stage.inputs.push_back("autoencoder/" + which.name);
-  const int64_t n = study.architecture.intermediate_size;
+  const int64_t n = input_size(study);
   stage.estimated_seconds =
       encoding_seconds(n, n * study.autoencoder.training.expansion,
                        2 * study.autoencoder.evaluation_tokens) +
@@ -153,7 +158,7 @@ void add_activations(const Study& study, const AutoencoderVariant& which, StageG
       json{{"tap", study.autoencoder.tap}, {"block_size", study.autoencoder.block_size}}.dump();
   stage.inputs = {"model/" + which.model, "autoencoder/" + which.name,
                   "matching_text/matching_text"};
-  const int64_t n = study.architecture.intermediate_size;
+  const int64_t n = input_size(study);
   stage.estimated_seconds =
       encoding_seconds(n, n * study.autoencoder.training.expansion, study.matching.tokens) +
       forward_seconds(study.architecture, study.matching.tokens);
@@ -173,6 +178,27 @@ void add_activations(const Study& study, const AutoencoderVariant& which, StageG
             context.folder);
   };
   graph.add(std::move(stage));
+}
+
+// Before the models are trained, not after.
+void check_settings(const Study& study) {
+  const AutoencoderSettings& settings = study.autoencoder;
+  check_autoencoder_training(settings.training);
+  input_size(study);  // refuses a tap that there is none of
+  const int64_t most = study.architecture.max_position_embeddings;
+  if (settings.block_size > most) {
+    throw Error(
+        fmt::format("autoencoder.block_size is {}, expected at most {}, the architecture's "
+                    "max_position_embeddings",
+                    settings.block_size, most));
+  }
+  const auto corpora = std::ssize(study.corpora);
+  if (settings.explained_loss_tokens / corpora < settings.block_size) {
+    throw Error(
+        fmt::format("autoencoder.explained_loss_tokens is {}, expected at least {}: a block of "
+                    "each corpus",
+                    settings.explained_loss_tokens, corpora * settings.block_size));
+  }
 }
 
 }  // namespace
@@ -202,6 +228,7 @@ std::vector<AutoencoderVariant> ceiling_autoencoders(const Study& study) {
 }
 
 void add_autoencoder_stages(const Study& study, StageGraph& graph) {
+  check_settings(study);
   for (const AutoencoderVariant& which : autoencoders(study)) {
     add_training(study, which, graph);
     add_evaluation(study, which, graph);

@@ -27,28 +27,21 @@ struct ClassifiedPair {
   CausalPair pair;
 };
 
-// The lists of one edge in flow.json, on all rows.
-EdgeFlow edge_lists(const std::filesystem::path& flow_file, const std::string& parent,
-                    const std::string& child) {
-  const json flow = json::parse(read_file(flow_file));
-  EdgeFlow edge;
-  for (const json& candidate : flow.at("family")) {
-    if (candidate.at("parent") != parent || candidate.at("child") != child) continue;
-    candidate.at("parent_features").at("persisting").get_to(edge.persisting_parents);
-    candidate.at("parent_features").at("disappearing").get_to(edge.disappearing);
-    candidate.at("child_features").at("emerging").get_to(edge.emerging);
-  }
-  return edge;
+// Features of each class on the edge whose matches are in `folder`, on all rows.
+EdgeSample sampled_features(const Study& study, const std::filesystem::path& folder, Rng rng) {
+  FlowOptions options;
+  options.threshold = study.matching.threshold;
+  options.limits = measurable_limits(study);
+  const Matches matches = load_matches(folder);
+  return sample_edge(edge_flow(matches, options), matches, options.limits,
+                     study.controls.causal_features, rng);
 }
 
 std::vector<ClassifiedPair> sampled_pairs(const Study& study, const StageContext& context,
                                           const std::string& parent, const std::string& child,
                                           uint64_t seed) {
-  Rng rng(seed, "features");
-  const EdgeSample sample =
-      sample_edge(edge_lists(context.input("flow/flow") / "flow.json", parent, child),
-                  load_matches(context.input("matching/" + parent + "--" + child)),
-                  measurable_limits(study), study.controls.causal_features, rng);
+  const EdgeSample sample = sampled_features(
+      study, context.input("matching/" + edge_name(parent, child)), Rng(seed, "features"));
   std::vector<ClassifiedPair> pairs;
   const auto append = [&](const char* feature_class, const std::vector<FeaturePair>& found) {
     for (const FeaturePair& pair : found) {
@@ -66,16 +59,10 @@ std::vector<ClassifiedPair> sampled_pairs(const Study& study, const StageContext
 std::vector<CausalPair> found_again_pairs(const Study& study, const StageContext& context,
                                           const std::string& parent, const std::string& second,
                                           uint64_t seed) {
-  const Matches matches = load_matches(context.input("matching/" + edge_name(parent, second)));
-  const MeasurableLimits limits = measurable_limits(study);
-  FlowOptions options;
-  options.threshold = study.matching.threshold;
-  options.limits = limits;
-  const EdgeFlow own = edge_flow(matches, options);
-  Rng rng(seed, "found again");
+  const EdgeSample sample = sampled_features(
+      study, context.input("matching/" + edge_name(parent, second)), Rng(seed, "found again"));
   std::vector<CausalPair> pairs;
-  for (const FeaturePair& pair :
-       sample_edge(own, matches, limits, study.controls.causal_features, rng).persisting) {
+  for (const FeaturePair& pair : sample.persisting) {
     pairs.push_back({pair.feature_a, pair.feature_b, pair.correlation});
   }
   return pairs;
@@ -183,8 +170,8 @@ void add_edge(const Study& study, const std::string& parent, const std::string& 
       stage.inputs.push_back(kind + model);
     }
   }
-  stage.inputs.insert(stage.inputs.end(), {"matching/" + parent + "--" + child, "flow/flow",
-                                           "matching_text/matching_text"});
+  stage.inputs.insert(stage.inputs.end(),
+                      {"matching/" + edge_name(parent, child), "matching_text/matching_text"});
   if (case_studies) stage.inputs.emplace_back("case_studies/case_studies");
   if (ceiling) {
     stage.inputs.insert(stage.inputs.end(),

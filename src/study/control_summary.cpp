@@ -26,7 +26,7 @@ std::string cross_fitted(const SideVerdict& side) {
   const auto all = static_cast<double>(ceiling.measurable);
   std::string text = fmt::format("cross-fitted: ceiling {} ({}–{})", percent(ceiling.matched, all),
                                  percent(ceiling.low, all), percent(ceiling.high, all));
-  if (const auto& conditional = side.conditional_fit) {
+  if (const auto& conditional = side.conditional_fit; conditional && conditional->found_again > 0) {
     text += fmt::format(", conditional {} ({}–{})", percent(conditional->share(), 1),
                         percent(conditional->low, 1), percent(conditional->high, 1));
   }

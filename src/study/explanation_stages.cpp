@@ -111,7 +111,9 @@ void add_explanations(const Study& study, const std::string& name, StageGraph& g
   stage.estimated_seconds = 3 + 2e-5 * static_cast<double>(study.matching.tokens) +
                             forward_seconds(study.architecture, study.matching.tokens);
   stage.estimated_bytes = 10 << 20;
-  stage.estimated_memory = 3 * activations_memory(study.matching.tokens);
+  // Of the neurons about half are active in a row, 8 bytes each, and their transpose is held too.
+  stage.estimated_memory = 3 * activations_memory(study.matching.tokens) +
+                           study.matching.tokens * kReferenceFeatures * 8;
   stage.run = [&study, name, untrained, seed](const StageContext& context) {
     const MatchingText text = load_matching_text(context.input("matching_text/matching_text"));
     const Tokenizer tokenizer = Tokenizer::load(context.input("tokenizer/tokenizer"));

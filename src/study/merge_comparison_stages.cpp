@@ -7,6 +7,7 @@
 #include "activations/harvest.hpp"
 #include "autoencoder/saelens.hpp"
 #include "features/retained_features.hpp"
+#include "model/model.hpp"
 #include "storage/files.hpp"
 #include "study/estimates.hpp"
 #include "study/stages.hpp"
@@ -173,7 +174,7 @@ void add_retained(const Study& study, const ModelSettings& merged, StageGraph& g
                       {"tap", study.autoencoder.tap},
                       {"block_size", study.autoencoder.block_size}}
                      .dump();
-  const int64_t n = study.architecture.intermediate_size;
+  const int64_t n = tap_width(study.architecture, study.autoencoder.tap);
   const int64_t tokens = std::min(merged.merge.retained_tokens, study.matching.tokens);
   const int64_t m = n * study.autoencoder.training.expansion;
   stage.estimated_seconds =

@@ -186,19 +186,27 @@ void require_own_tokenizer(const Study& study, const ModelSettings& model, const
   }
 }
 
+// What load_checkpoint reads.
+std::map<std::string, std::string> hash_checkpoint(const fs::path& folder) {
+  std::map<std::string, std::string> hashes;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string file = entry.path().filename().string();
+    if (file == "config.json" || file.ends_with(".safetensors") ||
+        file.ends_with(".safetensors.index.json")) {
+      hashes[file] = hash_file(entry.path());
+    }
+  }
+  return hashes;
+}
+
 void add_loaded_model(const Study& study, const ModelSettings& model, StageGraph& graph) {
   const fs::path folder = study.folder / model.path;
-  if (!fs::is_directory(folder)) {
-    throw Error(fmt::format("model {}: {} is no folder; expected a Hugging Face model folder",
-                            model.name, folder.string()));
-  }
-  require_own_tokenizer(study, model, folder);
   Stage stage;
   stage.kind = "model";
   stage.version = 2;
   stage.name = model.name;
   stage.inputs = {"tokenizer/tokenizer"};
-  stage.external = hash_files(folder);
+  stage.external = hash_checkpoint(folder);
   stage.run = [&model, folder](const StageContext& context) {
     Checkpoint checkpoint = load_checkpoint(folder);
     const fs::path tokenizer_folder = context.input("tokenizer/tokenizer");
@@ -364,25 +372,40 @@ void add_merged_model(const Study& study, const ModelSettings& merged, StageGrap
   graph.add(std::move(stage));
 }
 
+void check_loaded_models(const Study& study) {
+  for (const ModelSettings& model : study.models) {
+    if (!model.loaded()) continue;
+    const fs::path folder = study.folder / model.path;
+    if (!fs::is_directory(folder)) {
+      throw Error(fmt::format("model {}: {} is no folder; expected a Hugging Face model folder",
+                              model.name, folder.string()));
+    }
+    require_own_tokenizer(study, model, folder);
+  }
+}
+
 void add_model_evaluation(const Study& study, const ModelSettings& model, StageGraph& graph) {
+  // A merged model is read as its sweep read it.
+  const ModelSettings* trained = &model;
+  while (trained->merged()) trained = &study.model(trained->merge.parents[0]);
+  const int64_t block_size = trained->training.block_size;
   Stage stage;
   stage.kind = "evaluation";
   stage.version = 2;
   stage.name = model.name;
-  stage.config =
-      json{{"tokens", study.evaluation.tokens}, {"block_size", model.training.block_size}}.dump();
+  stage.config = json{{"tokens", study.evaluation.tokens}, {"block_size", block_size}}.dump();
   stage.inputs = {"model/" + model.name};
   for (const CorpusConfig& corpus : study.corpora) stage.inputs.push_back("tokens/" + corpus.name);
   stage.estimated_seconds =
       forward_seconds(study.architecture, std::max<int64_t>(study.evaluation.tokens, 100'000) *
                                               static_cast<int64_t>(study.corpora.size()));
-  stage.run = [&study, model](const StageContext& context) {
+  stage.run = [&study, model, block_size](const StageContext& context) {
     const Model network(load_checkpoint(context.input("model/" + model.name)));
     json corpora = json::object();
     for (const CorpusConfig& corpus : study.corpora) {
       corpora[corpus.name] =
-          scores_json(evaluate(network, *load_split(context, corpus.name, "validation"),
-                               model.training.block_size, study.evaluation.tokens));
+          scores_json(evaluate(network, *load_split(context, corpus.name, "validation"), block_size,
+                               study.evaluation.tokens));
     }
     write_file_atomic(context.folder / "evaluation.json",
                       json{{"corpora", corpora}}.dump(2) + "\n");

@@ -22,12 +22,14 @@ namespace featflow {
 ///   X+method of a merged X: sweep, model, evaluation; with autoencoder/parents → retained/X
 ///   activations/A, B → matching/A--B → flow/flow → case_studies/case_studies → report/report
 ///   of edges in [controls]: activations/* → nulls/A--B; matching/* → verdict/A--B → flow/flow
-///   flow/flow, case_studies/case_studies, model/A, B → causal/A--B
+///   matching/A--B, case_studies/case_studies, model/A, B → causal/A--B
 ///   flow/flow, activations/M, model/M → explanations/M → report/report
 ///   model/M, autoencoder/M → logit_weights/M → report/report
 StageGraph build_stages(const Study& study, const std::filesystem::path& run = {});
 
 // The parts of build_stages, in order.
+/// Throws Error if a loaded model's folder or tokenizer is missing.
+void check_loaded_models(const Study& study);
 void add_text_stages(const Study& study, StageGraph& graph);
 void add_model_stages(const Study& study, StageGraph& graph);
 void add_autoencoder_stages(const Study& study, StageGraph& graph);

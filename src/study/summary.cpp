@@ -299,9 +299,12 @@ class Summary {
     const fs::path folder = run_ / "case_studies" / "case_studies";
     for (const json& study : read_json(folder / "case_studies.json")) {
       line("");
-      line(fmt::format("The feature of {}: {}", study["hypothesis"].get<std::string>(),
-                       study["persists"].get<bool>() ? "persists along every edge"
-                                                     : "does not persist along every edge"));
+      std::string row = "The feature of " + study["hypothesis"].get<std::string>();
+      if (!study["edges"].empty()) {
+        row += study["persists"].get<bool>() ? ": persists along every edge"
+                                             : ": does not persist along every edge";
+      }
+      line(row);
       for (const json& model : study["models"]) {
         if (model["feature"].is_null()) {
           line(fmt::format("  {:<16} none", model["model"].get<std::string>()));
@@ -363,6 +366,8 @@ json lambda_rows(const Study& study, const fs::path& run) {
     const std::string model = study.family().front().name;
     const std::string name = l1 == usual ? model : fmt::format("{}@{}", model, l1);
     rows.push_back(read_json(run / "autoencoder_evaluation" / name / "evaluation.json"));
+    rows.back().emplace("l1_coefficient", 0.0);  // an evaluation without λ does not name it
+    rows.back().emplace("l1_coefficient_sum", 0.0);
   }
   return rows;
 }

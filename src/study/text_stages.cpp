@@ -153,6 +153,7 @@ void add_text_stages(const Study& study, StageGraph& graph) {
 
 StageGraph build_stages(const Study& study, const std::filesystem::path& run) {
   StageGraph graph;
+  check_loaded_models(study);  // before their tokenizer is read
   add_text_stages(study, graph);
   add_model_stages(study, graph);
   add_autoencoder_stages(study, graph);

@@ -31,6 +31,13 @@ refused "nothing*.jsonl" "$FEATFLOW" run family/missing.toml --out new
 [ ! -e new ] || fail "a refused study left a folder"
 
 refused "matching.floor is 0.9" "$FEATFLOW" run $study --out run --set matching.floor=0.9
+refused "blocks.0.mlp.hook_pots" "$FEATFLOW" run $study --out new --set autoencoder.tap=blocks.0.mlp.hook_pots
+refused "l1_table is" "$FEATFLOW" run $study --out new --set 'autoencoder.l1_table=[1e-3, 0.001]'
+refused "learning_rate: given 0" "$FEATFLOW" run $study --out new --set autoencoder.learning_rate=0
+refused "max_position_embeddings" "$FEATFLOW" run $study --out new --set autoencoder.block_size=4096
+refused "a block of each corpus" "$FEATFLOW" run $study --out new --set autoencoder.explained_loss_tokens=9
+refused "did you mean 'Stories'" "$FEATFLOW" train $study --model Storeis --out new --run new
+[ ! -e new ] || fail "a refused study left a folder"
 refused "extension_share" "$FEATFLOW" run $study --out run --set model.Merged.extension_share=0.1
 
 # The processor.
@@ -95,6 +102,7 @@ corpus.lua.sources = ["lua.jsonl"]
 model.Loaded.path = "../run/model/Lua"
 model.Loaded.corpora.lua = 1.0
 END
+refused "is no folder" "$FEATFLOW" run family/loaded.toml --out loaded --set model.Loaded.path=../run/model/Lau
 refused "not the study's tokenizer" "$FEATFLOW" run family/loaded.toml --out loaded \
   --set tokenizer.path=../small/tokenizer/tokenizer/tokenizer.model
 
