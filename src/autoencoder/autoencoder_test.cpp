@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "autoencoder/evaluation.hpp"
+#include "autoencoder/tiles.hpp"
 #include "autoencoder/training_state.hpp"
 #include "core/error.hpp"
 #include "core/rng.hpp"
@@ -93,6 +94,37 @@ TEST(Encode, RowsDoNotDependOnTheRowsAroundThem) {
   for (size_t e = 0; e < last.features.size(); ++e) {
     ASSERT_EQ(all.features[shift + e], last.features[e]);
     ASSERT_NEAR(all.values[shift + e], last.values[e], 1e-5);
+  }
+}
+
+TEST(Encode, SparseAndDenseAreTheSameBits) {
+  Rng rng(4);
+  constexpr int64_t kWidth = 24;
+  // Whole tiles and bands, last ones that are short, and a single token.
+  for (const auto& [rows, features] :
+       {std::pair(2 * kTileTokens + 701, 5 * kTileFeatures + 77),
+        std::pair(kTileTokens, 3 * kTileFeatures), std::pair(kBandTokens + 1, int64_t{9}),
+        std::pair(int64_t{1}, kTileFeatures + 1)}) {
+    const Autoencoder a = random_autoencoder(kWidth, features, -1, rng);
+    const std::vector<float> x = random_values(rows * kWidth, 1, 1, rng);
+    SparseRows sparse;
+    TiledEncoder encoder;
+    encoder.encode(a, x.data(), rows, sparse);
+    std::vector<float> dense(static_cast<size_t>(rows * features));
+    TiledEncoder::encode_dense(a, x.data(), rows, dense.data());
+    ASSERT_EQ(sparse.rows(), rows);
+    int64_t active = 0;
+    for (const float value : dense) active += value > 0;
+    ASSERT_EQ(sparse.active(), active);
+    ASSERT_GT(active, 0);
+    for (int64_t t = 0; t < rows; ++t) {
+      for (auto e = sparse.row_offsets[static_cast<size_t>(t)];
+           e < sparse.row_offsets[static_cast<size_t>(t) + 1]; ++e) {
+        const auto entry = static_cast<size_t>(e);
+        ASSERT_EQ(sparse.values[entry],
+                  dense[static_cast<size_t>(t * features + sparse.features[entry])]);
+      }
+    }
   }
 }
 

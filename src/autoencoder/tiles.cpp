@@ -18,6 +18,25 @@ void tile_product(const Autoencoder& autoencoder, const float* input, int64_t ro
         autoencoder.encoder_weight.data() + first_feature * n, n, 0, product, stride);
 }
 
+// A tile, or a band of one: tokens [begin, end) × block of features.
+struct TilePart {
+  int64_t begin = 0, end = 0, block = 0;
+};
+
+// In the order in which workers take them.
+std::vector<TilePart> parts_in_order(int64_t rows, int64_t blocks) {
+  std::vector<TilePart> parts;
+  const int64_t tiles = chunk_count(rows, kTileTokens) * blocks;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t begin = tile / blocks * kTileTokens, end = std::min(begin + kTileTokens, rows);
+    const int64_t step = tile < tiles - kBandedTiles ? kTileTokens : kBandTokens;
+    for (int64_t row = begin; row < end; row += step) {
+      parts.push_back({row, std::min(row + step, end), tile % blocks});
+    }
+  }
+  return parts;
+}
+
 }  // namespace
 
 void for_each_chunk(
@@ -30,47 +49,55 @@ void for_each_chunk(
   });
 }
 
+void TiledEncoder::compact_band(const float* product, const float* bias, int64_t rows,
+                                int64_t first_feature, int64_t features, Band& band) {
+  band.row_offsets.assign(1, 0);
+  int64_t used = 0;
+  for (int64_t t = 0; t < rows; ++t) {
+    const auto needed = static_cast<size_t>(used + features);
+    if (band.features.size() < needed) {
+      band.features.resize(2 * needed);
+      band.values.resize(2 * needed);
+    }
+    used += compact(product + t * features, bias + first_feature, features,
+                    static_cast<int32_t>(first_feature), band.features.data() + used,
+                    band.values.data() + used);
+    band.row_offsets.push_back(used);
+  }
+}
+
 void TiledEncoder::encode(const Autoencoder& autoencoder, const float* input, int64_t rows,
                           SparseRows& out) {
   const int64_t n = autoencoder.input_size, m = autoencoder.feature_count;
   const int64_t blocks = chunk_count(m, kTileFeatures);
-  tiles_.resize(static_cast<size_t>(chunk_count(rows, kTileTokens) * blocks));
+  const std::vector<TilePart> parts = parts_in_order(rows, blocks);
+  bands_.resize(static_cast<size_t>(chunk_count(rows, kBandTokens) * blocks));
   products_.resize(static_cast<size_t>(thread_count()));
 
-  for_each_chunk(std::ssize(tiles_), 1, [&](int64_t index, int64_t, int64_t, int worker) {
-    const int64_t row = index / blocks * kTileTokens, feature = index % blocks * kTileFeatures;
-    const int64_t tile_rows = std::min(kTileTokens, rows - row);
-    const int64_t tile_features = std::min(kTileFeatures, m - feature);
+  for_each_chunk(std::ssize(parts), 1, [&](int64_t index, int64_t, int64_t, int worker) {
+    const TilePart& part = parts[static_cast<size_t>(index)];
+    const int64_t feature = part.block * kTileFeatures;
+    const int64_t features = std::min(kTileFeatures, m - feature);
     std::vector<float>& product = products_[static_cast<size_t>(worker)];
     product.resize(static_cast<size_t>(std::min(kTileTokens, rows) * std::min(kTileFeatures, m)));
-    tile_product(autoencoder, input + row * n, tile_rows, feature, tile_features, product.data(),
-                 tile_features);
-
-    Tile& tile = tiles_[static_cast<size_t>(index)];
-    tile.row_offsets.assign(1, 0);
-    int64_t used = 0;
-    for (int64_t t = 0; t < tile_rows; ++t) {
-      const auto needed = static_cast<size_t>(used + tile_features);
-      if (tile.features.size() < needed) {
-        tile.features.resize(2 * needed);
-        tile.values.resize(2 * needed);
-      }
-      used += compact(product.data() + t * tile_features, autoencoder.encoder_bias.data() + feature,
-                      tile_features, static_cast<int32_t>(feature), tile.features.data() + used,
-                      tile.values.data() + used);
-      tile.row_offsets.push_back(used);
+    tile_product(autoencoder, input + part.begin * n, part.end - part.begin, feature, features,
+                 product.data(), features);
+    for (int64_t row = part.begin; row < part.end; row += kBandTokens) {
+      compact_band(product.data() + (row - part.begin) * features, autoencoder.encoder_bias.data(),
+                   std::min(kBandTokens, part.end - row), feature, features,
+                   bands_[static_cast<size_t>(row / kBandTokens * blocks + part.block)]);
     }
   });
 
   out.feature_count = m;
   out.row_offsets.assign(static_cast<size_t>(rows + 1), 0);
-  const auto tile_of = [&](int64_t row, int64_t block) -> const Tile& {
-    return tiles_[static_cast<size_t>(row / kTileTokens * blocks + block)];
+  const auto band_of = [&](int64_t row, int64_t block) -> const Band& {
+    return bands_[static_cast<size_t>(row / kBandTokens * blocks + block)];
   };
   for (int64_t row = 0; row < rows; ++row) {
     int64_t count = 0;
     for (int64_t block = 0; block < blocks; ++block) {
-      const int64_t* ends = tile_of(row, block).row_offsets.data() + row % kTileTokens;
+      const int64_t* ends = band_of(row, block).row_offsets.data() + row % kBandTokens;
       count += ends[1] - ends[0];
     }
     out.row_offsets[static_cast<size_t>(row + 1)] =
@@ -82,11 +109,11 @@ void TiledEncoder::encode(const Autoencoder& autoencoder, const float* input, in
     for (int64_t row = begin; row < end; ++row) {
       int64_t to = out.row_offsets[static_cast<size_t>(row)];
       for (int64_t block = 0; block < blocks; ++block) {
-        const Tile& tile = tile_of(row, block);
-        const int64_t* ends = tile.row_offsets.data() + row % kTileTokens;
-        std::copy(tile.features.data() + ends[0], tile.features.data() + ends[1],
+        const Band& band = band_of(row, block);
+        const int64_t* ends = band.row_offsets.data() + row % kBandTokens;
+        std::copy(band.features.data() + ends[0], band.features.data() + ends[1],
                   out.features.data() + to);
-        std::copy(tile.values.data() + ends[0], tile.values.data() + ends[1],
+        std::copy(band.values.data() + ends[0], band.values.data() + ends[1],
                   out.values.data() + to);
         to += ends[1] - ends[0];
       }
@@ -97,23 +124,22 @@ void TiledEncoder::encode(const Autoencoder& autoencoder, const float* input, in
 void TiledEncoder::encode_dense(const Autoencoder& autoencoder, const float* input, int64_t rows,
                                 float* out) {
   const int64_t n = autoencoder.input_size, m = autoencoder.feature_count;
-  const int64_t blocks = chunk_count(m, kTileFeatures);
-  for_each_chunk(
-      chunk_count(rows, kTileTokens) * blocks, 1, [&](int64_t index, int64_t, int64_t, int) {
-        const int64_t row = index / blocks * kTileTokens, feature = index % blocks * kTileFeatures;
-        const int64_t tile_rows = std::min(kTileTokens, rows - row);
-        const int64_t tile_features = std::min(kTileFeatures, m - feature);
-        float* product = out + row * m + feature;
-        tile_product(autoencoder, input + row * n, tile_rows, feature, tile_features, product, m);
-        const float* bias = autoencoder.encoder_bias.data() + feature;
-        for (int64_t t = 0; t < tile_rows; ++t) {
-          float* values = product + t * m;
-          for (int64_t j = 0; j < tile_features; ++j) {
-            const float value = values[j] + bias[j];
-            values[j] = value > 0 ? value : 0;
-          }
-        }
-      });
+  const std::vector<TilePart> parts = parts_in_order(rows, chunk_count(m, kTileFeatures));
+  for_each_chunk(std::ssize(parts), 1, [&](int64_t index, int64_t, int64_t, int) {
+    const TilePart& part = parts[static_cast<size_t>(index)];
+    const int64_t feature = part.block * kTileFeatures, count = part.end - part.begin;
+    const int64_t features = std::min(kTileFeatures, m - feature);
+    float* product = out + part.begin * m + feature;
+    tile_product(autoencoder, input + part.begin * n, count, feature, features, product, m);
+    const float* bias = autoencoder.encoder_bias.data() + feature;
+    for (int64_t t = 0; t < count; ++t) {
+      float* values = product + t * m;
+      for (int64_t j = 0; j < features; ++j) {
+        const float value = values[j] + bias[j];
+        values[j] = value > 0 ? value : 0;
+      }
+    }
+  });
 }
 
 void transpose(const SparseRows& rows, ActiveSlots& columns) {

@@ -12,6 +12,11 @@ namespace featflow {
 /// each, whatever the number of threads: so pre-activations are the same bits on every path.
 inline constexpr int64_t kTileTokens = 1536;
 inline constexpr int64_t kTileFeatures = 512;
+/// The last tiles are cut into bands of so many tokens, so that no worker waits a whole tile (17 ms
+/// at the paper's size) for the others at the end. Always the same ones, for the same reason.
+inline constexpr int64_t kBandTokens = 384;
+inline constexpr int64_t kBandedTiles = 4;
+static_assert(kTileTokens % kBandTokens == 0);
 
 inline int64_t chunk_count(int64_t count, int64_t chunk) { return (count + chunk - 1) / chunk; }
 
@@ -32,12 +37,15 @@ class TiledEncoder {
                            float* out);
 
  private:
-  struct Tile {
-    std::vector<int64_t> row_offsets;  // [tile tokens + 1]
+  struct Band {                        // of one tile
+    std::vector<int64_t> row_offsets;  // [band tokens + 1]
     std::vector<int32_t> features;
     std::vector<float> values;
   };
-  std::vector<Tile> tiles_;
+  static void compact_band(const float* product, const float* bias, int64_t rows,
+                           int64_t first_feature, int64_t features, Band& band);
+
+  std::vector<Band> bands_;                   // [bands of tokens, blocks of features]
   std::vector<std::vector<float>> products_;  // one per worker
 };
 
