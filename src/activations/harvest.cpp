@@ -23,9 +23,9 @@ void append(SparseRows& all, const SparseRows& more) {
   all.values.insert(all.values.end(), more.values.begin(), more.values.end());
 }
 
-constexpr int64_t kBatchBlocks = 128;
+constexpr int64_t kBatchTokens = 3072;
 
-// Rows of some blocks (at most kBatchBlocks) of the text, appended to `out`.
+// Rows of some blocks of the text, appended to `out`.
 void encode_blocks(const Model& model, const Autoencoder& autoencoder, const MatchingText& text,
                    const HarvestConfig& config, std::span<const DocumentBlock> blocks,
                    std::vector<float>& tap_values, FeatureActivations& out) {
@@ -58,11 +58,16 @@ FeatureActivations no_rows(const Autoencoder& autoencoder, const MatchingText& t
 
 }  // namespace
 
+int64_t blocks_of_batch(int64_t block_size) {
+  return std::max<int64_t>(1, kBatchTokens / block_size);
+}
+
 void harvest(const Model& model, const Autoencoder& autoencoder, const MatchingText& text,
              const HarvestConfig& config, const std::filesystem::path& folder) {
   require_bos(model, config.model_name);
   const std::vector<DocumentBlock> blocks = document_blocks(text.tokens, config.block_size);
   const int64_t shard_blocks = kShardRows / config.block_size;
+  const int64_t batch_blocks = blocks_of_batch(config.block_size);
   const int64_t shard_count = (std::ssize(blocks) + shard_blocks - 1) / shard_blocks;
   const std::string corpus = text.content_hash();
 
@@ -73,10 +78,10 @@ void harvest(const Model& model, const Autoencoder& autoencoder, const MatchingT
     if (std::filesystem::exists(file)) continue;
     FeatureActivations out = no_rows(autoencoder, text, config, corpus);
     const int64_t end = std::min<int64_t>((shard + 1) * shard_blocks, std::ssize(blocks));
-    for (int64_t first = shard * shard_blocks; first < end; first += kBatchBlocks) {
+    for (int64_t first = shard * shard_blocks; first < end; first += batch_blocks) {
       throw_if_interrupted();
       const auto batch = std::span(blocks).subspan(
-          static_cast<size_t>(first), static_cast<size_t>(std::min(kBatchBlocks, end - first)));
+          static_cast<size_t>(first), static_cast<size_t>(std::min(batch_blocks, end - first)));
       encode_blocks(model, autoencoder, text, config, batch, tap_values, out);
       progress.update(batch.back().begin + batch.back().size);
     }
@@ -92,10 +97,11 @@ void stream_activations(const Model& model, const Autoencoder& autoencoder,
   const std::string corpus = text.content_hash();
   Progress progress("activations of " + config.model_name, text.tokens.size(), "tokens");
   std::vector<float> tap_values;
-  for (size_t first = 0; first < blocks.size(); first += kBatchBlocks) {
+  const auto batch_blocks = static_cast<size_t>(blocks_of_batch(config.block_size));
+  for (size_t first = 0; first < blocks.size(); first += batch_blocks) {
     throw_if_interrupted();
     const auto batch =
-        std::span(blocks).subspan(first, std::min<size_t>(kBatchBlocks, blocks.size() - first));
+        std::span(blocks).subspan(first, std::min(batch_blocks, blocks.size() - first));
     FeatureActivations out = no_rows(autoencoder, text, config, corpus);
     encode_blocks(model, autoencoder, text, config, batch, tap_values, out);
     visit(std::move(out));

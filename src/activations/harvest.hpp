@@ -17,6 +17,9 @@ struct HarvestConfig {
   std::string model_name, autoencoder_name;
 };
 
+/// Blocks that go through the model at a time: some 3,000 tokens, 128 blocks of 24.
+int64_t blocks_of_batch(int64_t block_size);
+
 /// Sparse feature activations of every token of the text but BOS, written to `folder` as shards
 /// of at most kShardRows rows ("feature activations" in docs/formats.md). A document's blocks are
 /// its own: a block never crosses into the next document. Shards that are there already are kept

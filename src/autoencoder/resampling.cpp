@@ -67,11 +67,14 @@ class WeightedRows {
     std::copy_n(row, n_, rows_.data() + static_cast<int64_t>(slot) * n_);
     keys_.emplace(key, slot);
   }
-  // Row of the k-th draw, k < size().
-  const float* draw(int64_t k) const {
-    return rows_.data() + static_cast<int64_t>(std::next(keys_.rbegin(), k)->second) * n_;
+  // The rows, in the order in which they were drawn.
+  std::vector<const float*> drawn() const {
+    std::vector<const float*> rows;
+    for (auto key = keys_.rbegin(); key != keys_.rend(); ++key) {
+      rows.push_back(rows_.data() + static_cast<int64_t>(key->second) * n_);
+    }
+    return rows;
   }
-  int64_t size() const { return std::ssize(keys_); }
 
  private:
   size_t capacity_;
@@ -138,8 +141,7 @@ int64_t resample_dead_features(TrainingState& state, const AutoencoderTraining& 
   const double encoder_norm = 0.2 * (alive > 0 ? norm_sum / static_cast<double>(alive) : 1.0);
 
   int64_t revived = 0;
-  for (int64_t k = 0; k < chosen.size(); ++k) {
-    const float* input = chosen.draw(k);
+  for (const float* input : chosen.drawn()) {
     const double norm = std::sqrt(static_cast<double>(dot(input, input, n)));
     if (!(norm > 0)) continue;
     const int64_t j = dead[static_cast<size_t>(revived++)];

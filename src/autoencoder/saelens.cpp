@@ -57,7 +57,7 @@ class Config {
     if (!value || !value->is_number_integer() || value->get<int64_t>() < 1 ||
         value->get<int64_t>() > (int64_t{1} << 31)) {
       throw Error(fmt::format("{}: {} is {}, expected a positive integer", path_.string(), key,
-                              value ? in_quotes(value->dump(-1, ' ', true)) : "missing"));
+                              value ? shown(*value) : "missing"));
     }
     return value->get<int64_t>();
   }
@@ -93,8 +93,14 @@ class Config {
 
  private:
   [[noreturn]] void wrong(const char* key, const Json& value, const char* expected) const {
-    throw Error(fmt::format("{}: {} is {}, expected {}", path_.string(), key,
-                            in_quotes(value.dump(-1, ' ', true)), expected));
+    throw Error(
+        fmt::format("{}: {} is {}, expected {}", path_.string(), key, shown(value), expected));
+  }
+  // A stranger's list may be nested deeper than a recursive dump can go.
+  static std::string shown(const Json& value) {
+    if (value.is_object()) return "an object";
+    if (value.is_array()) return "a list";
+    return in_quotes(value.dump(-1, ' ', true, Json::error_handler_t::replace));
   }
   static const Json* find(const Json& object, const char* key) {
     const auto at = object.find(key);
@@ -134,7 +140,9 @@ void save_saelens(const Path& folder, const Autoencoder& autoencoder, const Sael
         {"seqpos_slice", nlohmann::ordered_json::array({nullptr})},
         {"model_from_pretrained_kwargs", nlohmann::ordered_json::object()}}},
       {"architecture", "standard"}};
-  write_file_atomic(folder / "cfg.json", config.dump(2) + "\n");
+  // A model's path need not be UTF-8.
+  write_file_atomic(folder / "cfg.json",
+                    config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 SaelensAutoencoder load_saelens(const Path& folder) {

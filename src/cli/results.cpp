@@ -43,7 +43,8 @@ StageGraph bring_up_to_date(const SavedStudy& saved, const std::string& run,
   StageGraph graph = build_stages(saved.study, run);
   const std::set<std::string> training = {"model", "sweep", "extension", "autoencoder"};
   for (const StageStatus& status : graph.plan(run, until)) {
-    if (status.state == StageState::kReady || !training.contains(status.stage->kind)) continue;
+    const bool made = status.state == StageState::kReady || status.state == StageState::kKept;
+    if (made || !training.contains(status.stage->kind)) continue;
     throw Error(fmt::format(
         "{}: {} is not ready ({}), and this command trains nothing; featflow run STUDY.toml --out "
         "{} does, featflow status {} says what else is left",

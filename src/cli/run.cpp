@@ -36,6 +36,10 @@ std::string shell_quoted(const std::string& text) {
   return quoted + "'";
 }
 
+bool is_to_do(const StageStatus& status) {
+  return status.state != StageState::kReady && status.state != StageState::kKept;
+}
+
 // What does the same again: another --set would make other results.
 std::string command_line(const RunOptions& options, const CommonOptions& common) {
   std::string line = "featflow run " + shell_quoted(options.study);
@@ -50,6 +54,8 @@ const char* state_name(StageState state) {
   switch (state) {
     case StageState::kReady:
       return "ready";
+    case StageState::kKept:
+      return "kept";
     case StageState::kPartial:
       return "partial";
     case StageState::kStale:
@@ -65,14 +71,14 @@ void print_plan(const std::vector<StageStatus>& plan, const std::filesystem::pat
   int64_t bytes = 0, memory = 0;
   log_info(fmt::format("{:<44} {:<8} {:>10}  {}", "stage", "state", "about", "why"));
   for (const StageStatus& status : plan) {
-    const bool ready = status.state == StageState::kReady;
-    if (!ready) {
+    const bool to_do = is_to_do(status);
+    if (to_do) {
       seconds += status.stage->estimated_seconds;
       bytes += status.stage->estimated_bytes;
       memory = std::max(memory, kProcessMemory + status.stage->estimated_memory);
     }
     log_info(fmt::format("{:<44} {:<8} {:>10}  {}", status.stage->id(), state_name(status.state),
-                         ready ? "" : human_seconds(status.stage->estimated_seconds),
+                         to_do ? human_seconds(status.stage->estimated_seconds) : "",
                          status.reason));
   }
   log_info(fmt::format("in all about {}, {} of memory, {} on disk, in {}", human_seconds(seconds),
@@ -89,7 +95,7 @@ void print_plan(const std::vector<StageStatus>& plan, const std::filesystem::pat
 void require_disk(const std::vector<StageStatus>& plan, const std::filesystem::path& run) {
   int64_t needed = 0;
   for (const StageStatus& status : plan) {
-    if (status.state != StageState::kReady) needed += status.stage->estimated_bytes;
+    if (is_to_do(status)) needed += status.stage->estimated_bytes;
   }
   std::filesystem::path existing = std::filesystem::absolute(run);
   while (!std::filesystem::exists(existing)) existing = existing.parent_path();

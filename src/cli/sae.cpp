@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "activations/autoencoder_evaluation.hpp"
 #include "activations/harvest.hpp"
 #include "activations/model_source.hpp"
@@ -10,6 +12,7 @@
 #include "cli/text_input.hpp"
 #include "core/error.hpp"
 #include "core/hash.hpp"
+#include "core/log.hpp"
 #include "core/rng.hpp"
 #include "storage/artifact.hpp"
 #include "storage/files.hpp"
@@ -102,6 +105,44 @@ std::string default_tap(const Model& model) {
   return fmt::format("blocks.{}.mlp.hook_post", model.config().num_hidden_layers - 1);
 }
 
+// Where and in what blocks an autoencoder reads: as asked, else as its cfg.json says, else as
+// FeatFlow trains. What is asked and differs is worth a warning: all layers may have one width.
+struct Reading {
+  std::string tap;
+  int64_t block_size = 24;
+};
+Reading reading_of(const SaelensInfo& info, const Model& model, const std::string& tap,
+                   int64_t block_size) {
+  const auto has = [&](const std::string& name) {
+    try {
+      return tap_width(model.config(), name) > 0;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  Reading reading;
+  const bool named = !info.hook_name.empty() && has(info.hook_name);
+  reading.tap = !tap.empty() ? tap : named ? info.hook_name : default_tap(model);
+  const int64_t most = std::min<int64_t>(4096, model.config().max_position_embeddings);
+  const bool sized = info.context_size >= 2 && info.context_size <= most;
+  if (block_size > 0) {
+    reading.block_size = block_size;
+  } else if (sized) {
+    reading.block_size = info.context_size;
+  }
+  if (named && reading.tap != info.hook_name) {
+    log_warning(fmt::format("reading {}, but the autoencoder was trained on {}", reading.tap,
+                            info.hook_name));
+  }
+  if (sized && reading.block_size != info.context_size) {
+    log_warning(
+        fmt::format("reading in blocks of {} tokens, but the autoencoder was trained on "
+                    "blocks of {}",
+                    reading.block_size, info.context_size));
+  }
+  return reading;
+}
+
 std::unique_ptr<ModelActivationSource> text_source(std::shared_ptr<const Model> model,
                                                    const std::string& tap, TokenShard text,
                                                    int64_t block_size, int64_t batch_blocks,
@@ -138,10 +179,15 @@ void run_sae_train(const TrainOptions& options, const CommonOptions& common) {
   }
   require_new(options.out, options.force);
   const fs::path out = fs::absolute(options.out).lexically_normal();
-  // Definitions 4: no two autoencoders share a start or an order of data, unless asked to.
-  const uint64_t seed = derive_seed(options.seed, "sae/" + out.filename().string());
   std::unique_ptr<ActivationSource> source;
   Inputs inputs;
+  // Definitions 4: no two autoencoders share a start or an order of data. The name alone would not
+  // do: base/sae and tuned/sae.
+  const auto seed_of = [&](const Inputs& made_from) {
+    return derive_seed(options.seed,
+                       "sae/" + out.filename().string() + "/" + nlohmann::json(made_from).dump());
+  };
+  uint64_t seed = 0;
   SaelensInfo info;
   info.context_size = options.settings.block_size;
   if (!options.model.empty()) {
@@ -151,12 +197,14 @@ void run_sae_train(const TrainOptions& options, const CommonOptions& common) {
     TokenShard text = load_text(options.data, options.model);
     add_files(inputs, "model", options.model);
     inputs["text"] = content_hash(text);
+    seed = seed_of(inputs);
     source = text_source(model, info.hook_name, std::move(text), options.settings.block_size,
                          options.settings.batch_blocks, options.settings.tokens,
                          derive_seed(seed, "blocks"));
   } else {
     info.hook_name = options.tensor;
-    inputs["activations"] = hash_file(options.activations);
+    inputs["activations"] = hash_file(options.activations) + " " + options.tensor;
+    seed = seed_of(inputs);
     source = std::make_unique<FileActivationSource>(options.activations, options.tensor,
                                                     options.batch_rows, options.settings.tokens,
                                                     derive_seed(seed, "rows"));
@@ -190,6 +238,7 @@ void run_sae_train(const TrainOptions& options, const CommonOptions& common) {
 
 struct EvalOptions {
   std::string sae, model, tap;
+  int64_t block_size = 0;
   TextInput input;
   AutoencoderEvaluationConfig config;
   int64_t tokens = 200'000;
@@ -200,14 +249,16 @@ void run_sae_eval(const EvalOptions& options, const CommonOptions& common) {
   const SaelensAutoencoder sae = load_saelens(options.sae);
   auto model = std::make_shared<const Model>(load_model_for_text(options.model));
   AutoencoderEvaluationConfig config = options.config;
-  config.tap = options.tap.empty() ? default_tap(*model) : options.tap;
+  const Reading reading = reading_of(sae.info, *model, options.tap, options.block_size);
+  config.tap = reading.tap;
+  config.block_size = reading.block_size;
   TokenShard text = options.input.load(options.model);
   const int64_t tokens = std::min(options.tokens, text.size());
-  const auto source =
-      text_source(model, config.tap, text, config.block_size,
-                  /*batch_blocks=*/
-                  std::max<int64_t>(1, std::min<int64_t>(128, text.size() / config.block_size)),
-                  tokens, /*seed=*/0);
+  const auto source = text_source(
+      model, config.tap, text, config.block_size,
+      /*batch_blocks=*/
+      std::clamp<int64_t>(text.size() / config.block_size, 1, blocks_of_batch(config.block_size)),
+      tokens, /*seed=*/0);
   const AutoencoderEvaluation result =
       evaluate_autoencoder(*model, sae.autoencoder, *source, {{"text", std::move(text)}}, config);
   if (common.json) {
@@ -219,7 +270,7 @@ void run_sae_eval(const EvalOptions& options, const CommonOptions& common) {
 
 struct HarvestOptions {
   std::string model, sae, data, out, tap;
-  int64_t block_size = 24;
+  int64_t block_size = 0;
   bool force = false;
 };
 
@@ -231,13 +282,14 @@ void run_activations(const HarvestOptions& options, const CommonOptions& common)
   text.tokens = load_text(options.data, options.model);
   text.document_corpora.assign(static_cast<size_t>(text.tokens.document_count()), 0);
   text.corpus_names = {"text"};
+  const SaelensAutoencoder sae = load_saelens(options.sae);
+  const Reading reading = reading_of(sae.info, model, options.tap, options.block_size);
   HarvestConfig config;
-  config.tap = options.tap.empty() ? default_tap(model) : options.tap;
-  config.block_size = options.block_size;
+  config.tap = reading.tap;
+  config.block_size = reading.block_size;
   config.model_name = options.model;
   config.autoencoder_name = options.sae;
   const fs::path out = fs::absolute(options.out).lexically_normal();
-  const Autoencoder autoencoder = load_saelens(options.sae).autoencoder;
   const nlohmann::json facts = {{"tap", config.tap},
                                 {"block_size", config.block_size},
                                 {"text", text.content_hash()},
@@ -247,7 +299,7 @@ void run_activations(const HarvestOptions& options, const CommonOptions& common)
   add_files(inputs, "sae", options.sae);
   ArtifactBuilder builder(out, {"activations", out.filename(), 1, facts.dump(), inputs},
                           out.parent_path() / ".old");
-  harvest(model, autoencoder, text, config, builder.partial_folder());
+  harvest(model, sae.autoencoder, text, config, builder.partial_folder());
   builder.commit();
   if (common.json) {
     print_json({{"out", options.out}, {"tokens", text.tokens.size()}});
@@ -276,7 +328,9 @@ void add_sae(CLI::App& app, CommonOptions& common) {
   command->add_option("--batch-rows", train->batch_rows, "Batch size with --activations")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--seed", train->seed, "Of start and order, with the name of --out")
+  command
+      ->add_option("--seed", train->seed,
+                   "Of start and order, with the name of --out and what it is trained on")
       ->capture_default_str();
   command->add_option("--out", train->out, "SAELens folder to write")->required();
   command->add_flag("--force", train->force, "Replace an existing folder");
@@ -292,11 +346,12 @@ void add_sae(CLI::App& app, CommonOptions& common) {
                   common);
   command->add_option("sae", eval->sae, "SAELens folder")->required();
   command->add_option("--model", eval->model, "Model folder it was trained on")->required();
-  command->add_option("--tap", eval->tap, "Default: blocks.L.mlp.hook_post of the last layer");
+  command->add_option("--tap", eval->tap, "Default: the one that the autoencoder was trained on");
   eval->input.add_to(*command);
-  command->add_option("--block-size", eval->config.block_size, "Tokens the model sees at a time")
-      ->check(CLI::Range(2, 1'000'000))
-      ->capture_default_str();
+  command
+      ->add_option("--block-size", eval->block_size,
+                   "Tokens the model sees at a time (default: as in training)")
+      ->check(CLI::Range(2, 1'000'000));
   command->add_option("--tokens", eval->tokens, "Size of the sample")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -319,10 +374,12 @@ void add_activations(CLI::App& app, CommonOptions& common) {
   command->add_option("--sae", options->sae, "SAELens folder")->required();
   command->add_option("--data", options->data, "JSONL, text files, a folder, a glob, or tokens")
       ->required();
-  command->add_option("--tap", options->tap, "Default: blocks.L.mlp.hook_post of the last layer");
-  command->add_option("--block-size", options->block_size, "Tokens the model sees at a time")
-      ->check(CLI::Range(2, 4096))
-      ->capture_default_str();
+  command->add_option("--tap", options->tap,
+                      "Default: the one that the autoencoder was trained on");
+  command
+      ->add_option("--block-size", options->block_size,
+                   "Tokens the model sees at a time (default: as in training)")
+      ->check(CLI::Range(2, 4096));
   command->add_option("--out", options->out, "Folder of shards to write")->required();
   command->add_flag("--force", options->force, "Replace an existing folder");
   command->callback([options, &common] { run_activations(*options, common); });

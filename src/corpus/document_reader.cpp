@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
@@ -124,6 +125,33 @@ std::string read_whole(const std::filesystem::path& file, const ReadOptions& opt
   return text;
 }
 
+// JSON may hold half of a surrogate pair, as a string that was cut inside an emoji does; UTF-8
+// cannot. True if there was one: it is U+FFFD now.
+bool mend_surrogates(std::string& line) {
+  bool mended = false;
+  const auto code_at = [&](size_t at) -> unsigned {  // of \uXXXX, else 0
+    unsigned code = 0;
+    if (line.size() < at + 6 || line[at] != '\\' || line[at + 1] != 'u') return 0;
+    const char* end = line.data() + at + 6;
+    const auto [stopped, error] = std::from_chars(line.data() + at + 2, end, code, 16);
+    return error == std::errc() && stopped == end ? code : 0;
+  };
+  for (size_t at = line.find('\\'); at != std::string::npos; at = line.find('\\', at)) {
+    const unsigned code = code_at(at), next = code_at(at + 6);
+    const bool high = code >= 0xD800 && code < 0xDC00, low = code >= 0xDC00 && code < 0xE000;
+    if (high && next >= 0xDC00 && next < 0xE000) {
+      at += 12;
+    } else if (high || low) {
+      line.replace(at + 2, 4, "FFFD");
+      mended = true;
+      at += 6;
+    } else {
+      at += 2;
+    }
+  }
+  return mended;
+}
+
 }  // namespace
 
 bool is_jsonl(const std::filesystem::path& file) {
@@ -146,6 +174,7 @@ void for_each_jsonl_document(ByteSource& source, const std::string& where,
     // JSON strings must be UTF-8, and a parser that repairs is none: so repair before.
     const bool valid = is_valid_utf8(line);
     if (!valid) line = to_valid_utf8(line);
+    const bool whole = !mend_surrogates(line);
     TextExtractor extractor(options.text_key);
     nlohmann::json::sax_parse(line, &extractor);
     extractor.finish();
@@ -155,7 +184,7 @@ void for_each_jsonl_document(ByteSource& source, const std::string& where,
                               in_quotes(options.text_key)));
     }
     Document document = normalized(std::move(extractor.text));
-    document.repaired |= !valid;
+    document.repaired |= !valid || !whole;
     sink(std::move(document));
     throw_if_interrupted();
   }

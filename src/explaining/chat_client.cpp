@@ -168,11 +168,13 @@ ChatClient::~ChatClient() = default;
 std::string ChatClient::redacted(std::string text) const {
   static constexpr std::string_view kInstead = "[key]";
   if (key_.size() < kShortestSecret) return text;
-  for (size_t at = text.find(key_); at != std::string::npos;
-       at = text.find(key_, at + kInstead.size())) {
-    text.replace(at, key_.size(), kInstead);
+  std::string clean;
+  size_t done = 0;
+  for (size_t at = text.find(key_); at != std::string::npos; at = text.find(key_, done)) {
+    clean.append(text, done, at - done).append(kInstead);
+    done = at + key_.size();
   }
-  return text;
+  return clean.append(text, done);
 }
 
 ChatClient::Attempt ChatClient::attempt(const std::string& body) {

@@ -78,7 +78,7 @@ TEST(Explanations, OfAWholeDictionary) {
   const FeatureStatistics statistics = feature_statistics(activations);
   const auto token_text = [&](int32_t id) { return vocabulary[static_cast<size_t>(id)]; };
   const TextAttributes attributes = text_attributes(text, positions, token_text, 24);
-  const std::vector<uint8_t> halves = document_halves(activations.documents);
+  const std::vector<uint8_t> halves = document_halves(activations.documents, text);
   const RuleSearch search(attributes, halves);
   ModelExplanations out;
   out.model = "Lua";

@@ -52,7 +52,8 @@ std::vector<FeatureGroup> feature_groups(const FeatureColumns& columns,
         group = FeatureGroup::kPunctuation;
       } else if (2 * on_formatting >= mass) {
         group = FeatureGroup::kFormatting;
-      } else if (in_code * prose_rows > (mass - in_code) * code_rows) {
+      } else if (in_code > 0 &&
+                 (prose_rows == 0 || in_code * prose_rows > (mass - in_code) * code_rows)) {
         group = FeatureGroup::kCode;
       }
     }

@@ -86,7 +86,7 @@ LanguageModelExamples::LanguageModelExamples(const FeatureActivations& activatio
   }
   documents_ = documents_of_rows(activations, text);
   const SparseRows kept = keep_features(activations.rows, features_);
-  const std::vector<uint8_t> half_of_row = document_halves(documents_);
+  const std::vector<uint8_t> half_of_row = document_halves(documents_, text);
   std::vector<uint8_t> mask(documents_.size());
   for (uint8_t odd = 0; odd < 2; ++odd) {
     Half& half = halves_[odd];

@@ -83,7 +83,9 @@ std::string language_model_explanations_json(const LanguageModelExplanations& ex
   const Json before = Json::parse(earlier, nullptr, false);
   if (before.is_object() && agrees(before, head)) {
     for (const Json& row : before.at("features")) {
-      by_feature.emplace(row.value("feature", int64_t{-1}), row);
+      const bool named = row.is_object() && row.contains("feature") &&
+                         row.at("feature").is_number_integer() && row.at("feature") >= 0;
+      if (named) by_feature.emplace(row.at("feature").get<int64_t>(), row);
     }
   } else if (before.is_object() && !explanations.stopped.empty()) {
     return {};

@@ -13,7 +13,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::optional<int64_t> count_at(const Json& object, const char* name) {
+// A map: with members in order each look-up would be a walk, and the text is a stranger's.
+using Received = nlohmann::json;
+
+std::optional<int64_t> count_at(const Received& object, const char* name) {
   const auto found = object.find(name);
   if (found == object.end() || !found->is_number_integer()) return {};
   const bool too_large = found->is_number_unsigned() && found->get<uint64_t>() > uint64_t{1} << 40;
@@ -26,7 +29,7 @@ std::optional<int64_t> count_at(const Json& object, const char* name) {
 
 ChatCompletion parse_chat_completion(const std::string& body) {
   ChatCompletion completion;
-  const Json json = Json::parse(body, nullptr, false);
+  const Received json = Received::parse(body, nullptr, false);
   if (!json.is_object()) return completion;
   if (const auto usage = json.find("usage"); usage != json.end() && usage->is_object()) {
     const auto input = count_at(*usage, "prompt_tokens");
@@ -35,9 +38,9 @@ ChatCompletion parse_chat_completion(const std::string& body) {
   }
   const auto choices = json.find("choices");
   if (choices == json.end() || !choices->is_array() || choices->empty()) return completion;
-  const Json& choice = choices->front();
+  const Received& choice = choices->front();
   if (!choice.is_object() || !choice.contains("message")) return completion;
-  const Json& message = choice["message"];
+  const Received& message = choice["message"];
   if (!message.is_object() || !message.contains("content")) return completion;
   if (message["content"].is_string()) completion.text = message["content"].get<std::string>();
   return completion;
@@ -78,7 +81,7 @@ TokenUsage LanguageModelSession::expected(const ChatPrompt& prompt, int64_t outp
 TokenUsage LanguageModelSession::reservation(const ChatPrompt& prompt,
                                              const std::string& body) const {
   const std::lock_guard lock(mutex_);
-  const double ratio = estimated_input_ > 0 ? static_cast<double>(totals_.used.input) /
+  const double ratio = estimated_input_ > 0 ? static_cast<double>(counted_input_) /
                                                   static_cast<double>(estimated_input_)
                                             : 1;
   const auto estimate = static_cast<double>(estimated_tokens(std::ssize(body)));
@@ -152,8 +155,12 @@ ChatAnswer LanguageModelSession::ask(const ChatPrompt& prompt) {
   ++totals_.requests;
   totals_.used += used;
   totals_.used_by_all += used;
-  estimated_input_ += estimated_tokens(std::ssize(body));
-  if (!completion.usage) ++totals_.estimated_usage;
+  if (completion.usage) {
+    counted_input_ += used.input;
+    estimated_input_ += estimated_tokens(std::ssize(body));
+  } else {
+    ++totals_.estimated_usage;
+  }
   if (completion.text) return {completion.text, {}};
   ++totals_.malformed;
   return {{},

@@ -99,7 +99,8 @@ class LanguageModelSession {
   Spending spending_;
   mutable std::mutex mutex_;  // of what follows
   SessionTotals totals_;
-  int64_t estimated_input_ = 0, failures_in_a_row_ = 0;
+  int64_t counted_input_ = 0, estimated_input_ = 0;  // of requests that the server counted
+  int64_t failures_in_a_row_ = 0;
 };
 
 }  // namespace featflow

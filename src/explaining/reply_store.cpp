@@ -21,7 +21,13 @@ std::optional<std::pair<std::string, StoredReply>> parse_line(std::string_view l
     reply.text = json.at("reply").get<std::string>();
     reply.usage = {json.at("input_tokens").get<int64_t>(), json.at("output_tokens").get<int64_t>()};
     reply.usage_estimated = json.at("usage_estimated").get<bool>();
-    if (reply.usage.input < 0 || reply.usage.output < 0) return {};
+    constexpr int64_t kMost = int64_t{1} << 40;  // sums of them fit
+    for (const char* name : {"input_tokens", "output_tokens"}) {
+      if (!json.at(name).is_number_integer()) return {};
+    }
+    for (const int64_t count : {reply.usage.input, reply.usage.output}) {
+      if (count < 0 || count > kMost) return {};
+    }
     return std::pair{json.at("key").get<std::string>(), reply};
   } catch (const nlohmann::json::exception&) {
     return {};

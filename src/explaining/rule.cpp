@@ -1,5 +1,7 @@
 #include "explaining/rule.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace featflow {
@@ -63,6 +65,10 @@ std::string describe(const Rule& rule, const TextAttributes& text,
         shown += "\\n";
       } else if (c == '\t') {
         shown += "\\t";
+      } else if (c == '\r') {
+        shown += "\\r";
+      } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+        shown += fmt::format("\\x{:02x}", static_cast<int>(c));
       } else {
         shown += c;
       }

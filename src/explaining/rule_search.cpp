@@ -1,12 +1,16 @@
 #include "explaining/rule_search.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <string>
 #include <tuple>
 #include <unordered_map>
 
 #include "core/error.hpp"
+#include "core/hash.hpp"
 #include "core/parallel.hpp"
 #include "explaining/step_prediction.hpp"
 
@@ -395,6 +399,10 @@ void RuleSearch::count() {
 
 std::vector<std::optional<RuleExplanation>> RuleSearch::explain_all(
     const FeatureColumns& columns) const {
+  if (columns.row_count != std::ssize(halves_)) {
+    throw Error(fmt::format("explanations: activations of {} rows, expected the {} of the text",
+                            columns.row_count, halves_.size()));
+  }
   const int64_t features = columns.end_feature() - columns.first_feature;
   std::vector<std::optional<RuleExplanation>> found(static_cast<size_t>(features));
   std::vector<Slots> slots(static_cast<size_t>(thread_count()));
@@ -407,10 +415,21 @@ std::vector<std::optional<RuleExplanation>> RuleSearch::explain_all(
   return found;
 }
 
-std::vector<uint8_t> document_halves(std::span<const int32_t> documents) {
+std::vector<uint8_t> document_halves(std::span<const int32_t> documents, const TokenShard& text) {
+  std::vector<uint8_t> half_of_document;
+  std::unordered_map<std::string, uint8_t> seen;  // by content
+  for (int64_t d = 0; d < text.document_count(); ++d) {
+    const auto begin = static_cast<size_t>(text.document_starts[static_cast<size_t>(d)]);
+    const size_t end = d + 1 < text.document_count()
+                           ? static_cast<size_t>(text.document_starts[static_cast<size_t>(d) + 1])
+                           : text.tokens.size();
+    Hasher hasher;
+    hasher.update(std::as_bytes(std::span(text.tokens).subspan(begin, end - begin)));
+    half_of_document.push_back(seen.emplace(hasher.hex(), d & 1).first->second);
+  }
   std::vector<uint8_t> halves;
   halves.reserve(documents.size());
-  for (const int32_t document : documents) halves.push_back(static_cast<uint8_t>(document & 1));
+  for (const int32_t d : documents) halves.push_back(half_of_document.at(static_cast<size_t>(d)));
   return halves;
 }
 

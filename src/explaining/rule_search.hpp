@@ -79,8 +79,9 @@ class RuleSearch {
   std::vector<Key> keys_;
 };
 
-/// [n] halves of documents: those of even number, those of odd, in the order of the text, so that
-/// both have their part of every corpus.
-std::vector<uint8_t> document_halves(std::span<const int32_t> documents);
+/// [n] halves of rows by their documents in `text`: those of even number, those of odd, so that
+/// both have their part of every corpus. A document that stands there twice (in two corpora, say)
+/// is of one half: nothing is scored on what it was fitted on.
+std::vector<uint8_t> document_halves(std::span<const int32_t> documents, const TokenShard& text);
 
 }  // namespace featflow

@@ -89,11 +89,19 @@ FeatureColumns columns_of(const Dense& activation) {
   return columns;
 }
 
+TEST(DocumentHalves, ADocumentThatStandsTwiceIsOfOneHalf) {
+  TokenShard text;
+  text.tokens = {1, 5, 1, 6, 1, 7, 1, 5, 1, 6, 6};
+  text.document_starts = {0, 2, 4, 6, 8};
+  const std::vector<int32_t> documents = {0, 1, 2, 3, 3, 4};
+  EXPECT_THAT(document_halves(documents, text), ::testing::ElementsAre(0, 1, 0, 0, 0, 0));
+}
+
 class PlantedRule : public ::testing::Test {
  protected:
   RandomText text_{120};
   TextAttributes attributes_ = text_.attributes();
-  std::vector<uint8_t> halves_ = document_halves(text_.documents);
+  std::vector<uint8_t> halves_ = document_halves(text_.documents, text_.text);
   RuleSearch search_{attributes_, halves_};
 
   std::optional<RuleExplanation> explain(const Dense& activation) const {

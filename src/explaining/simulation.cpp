@@ -64,11 +64,13 @@ int quantised_activation(float value, float maximum) {
 }
 
 std::optional<std::vector<int>> parse_integers(std::string_view reply, int64_t count, int maximum) {
-  for (size_t close = reply.rfind(']'); close != std::string_view::npos && close > 0;
-       close = reply.rfind(']', close - 1)) {
-    const size_t open = reply.rfind('[', close);
-    if (open == std::string_view::npos) return {};
-    const auto values = integers(reply.substr(open + 1, close - open - 1));
+  // Backwards, each byte once: a list ends at the first bracket that closes behind its beginning.
+  size_t close = std::string_view::npos;
+  for (size_t at = reply.size(); at-- > 0;) {
+    if (reply[at] == ']') close = at;
+    if (reply[at] != '[' || close == std::string_view::npos) continue;
+    const auto values = integers(reply.substr(at + 1, close - at - 1));
+    close = std::string_view::npos;
     if (!values || values->empty()) continue;  // prose in brackets
     const bool valid = std::ssize(*values) == count && std::ranges::all_of(*values, [&](int value) {
                          return value >= 0 && value <= maximum;

@@ -292,6 +292,7 @@ class DocumentWalk {
     bits |= place_bit(kSeenInWindow, repeated);
     last_seen_[id] = at_;
     if (!own.empty()) last_byte_ = own.back();
+    last_classes_ = classes;
     ++at_;
     if (own.find('\n') != std::string::npos) line_begin_ = at_;
     return bits;
@@ -309,10 +310,9 @@ class DocumentWalk {
   }
 
   uint64_t previous_bits() const {
-    const auto previous = static_cast<size_t>(tokens_[static_cast<size_t>(at_ - 1)]);
     uint64_t bits = 0;
     for (size_t i = 0; i < kPreviousClasses.size(); ++i) {
-      const bool holds = (vocabulary_.classes[previous] >> kPreviousClasses[i] & 1) != 0;
+      const bool holds = (last_classes_ >> kPreviousClasses[i] & 1) != 0;
       bits |= static_cast<uint64_t>(holds) << (kFirstPrevious + static_cast<int64_t>(i));
     }
     return bits;
@@ -346,6 +346,7 @@ class DocumentWalk {
   int64_t at_ = 0, line_begin_ = 0;  // tokens of the document
   size_t byte_ = 0;
   char last_byte_ = '\n';
+  uint32_t last_classes_ = 0;
   std::unordered_map<int32_t, int64_t> last_seen_;
 };
 

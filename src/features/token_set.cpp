@@ -57,6 +57,13 @@ TokenSet token_set_of_word(const Tokenizer& tokenizer, std::string_view word,
     }
   }
   sort_unique(set.strings);
+  // Where a longer string ends, so does a shorter one that is its end: it adds no row.
+  const std::vector<std::vector<int32_t>> all = set.strings;
+  std::erase_if(set.strings, [&](const std::vector<int32_t>& string) {
+    return std::ranges::any_of(all, [&](const std::vector<int32_t>& end) {
+      return end.size() < string.size() && std::equal(end.rbegin(), end.rend(), string.rbegin());
+    });
+  });
   return set;
 }
 

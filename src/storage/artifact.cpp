@@ -118,6 +118,12 @@ std::vector<fs::directory_entry> entries_below(const fs::path& folder) {
   return entries;
 }
 
+/// Where an artefact of this fingerprint goes when it is superseded.
+fs::path kept_place(const fs::path& folder, const std::string& stage,
+                    const std::string& fingerprint, const fs::path& old_folder) {
+  return old_folder / fmt::format("{}-{}-{}", stage, folder.filename().string(), fingerprint);
+}
+
 /// The last step of a commit; may be repeated if it was cut short. `partial` holds artifact.json.
 void put_in_place(const fs::path& partial, const fs::path& folder, const fs::path& old_folder,
                   const ArtifactIdentity& identity) {
@@ -125,9 +131,8 @@ void put_in_place(const fs::path& partial, const fs::path& folder, const fs::pat
   std::error_code ignored;
   if (fs::exists(folder, ignored)) {
     const auto old = try_read_identity(folder / kArtifactFile);
-    const fs::path old_place =
-        old_folder / fmt::format("{}-{}-{}", identity.stage, folder.filename().string(),
-                                 old ? old->fingerprint().substr(0, 8) : "unidentified");
+    const fs::path old_place = kept_place(
+        folder, identity.stage, old ? old->fingerprint().substr(0, 8) : "unidentified", old_folder);
     create_folder(old_folder);
     remove_tree(old_place);
     move_folder(folder, old_place);
@@ -160,11 +165,23 @@ bool artifact_begun(const fs::path& folder, const ArtifactIdentity& identity) {
          has_identity(partial / kArtifactFile, identity);
 }
 
+bool artifact_kept(const fs::path& folder, const ArtifactIdentity& identity,
+                   const fs::path& old_folder) {
+  const fs::path kept = kept_place(normalised(folder), identity.stage,
+                                   identity.fingerprint().substr(0, 8), old_folder);
+  return has_identity(kept / kArtifactFile, identity);
+}
+
 bool recover_artifact(const fs::path& folder, const ArtifactIdentity& identity,
                       const fs::path& old_folder) {
   const fs::path place = normalised(folder);
   if (has_identity(place / kArtifactFile, identity)) return true;
-  if (!has_identity(partial_of(place) / kArtifactFile, identity)) return false;
+  if (!has_identity(partial_of(place) / kArtifactFile, identity)) {
+    if (!artifact_kept(place, identity, old_folder)) return false;
+    remove_tree(partial_of(place));
+    move_folder(kept_place(place, identity.stage, identity.fingerprint().substr(0, 8), old_folder),
+                partial_of(place));
+  }
   put_in_place(partial_of(place), place, old_folder, identity);
   return true;
 }

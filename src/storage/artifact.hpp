@@ -27,8 +27,13 @@ std::optional<ArtifactIdentity> read_artifact(const std::filesystem::path& folde
 /// True if a run of this identity has begun FOLDER and not finished it: it would be resumed.
 bool artifact_begun(const std::filesystem::path& folder, const ArtifactIdentity& identity);
 
-/// Puts an artefact in place whose run was killed inside commit(). True if FOLDER then holds an
-/// artefact of this identity: the stage can be skipped.
+/// True if an artefact of this identity was superseded (see ArtifactBuilder) and is still kept.
+bool artifact_kept(const std::filesystem::path& folder, const ArtifactIdentity& identity,
+                   const std::filesystem::path& old_folder);
+
+/// Puts an artefact in place whose run was killed inside commit(), or that is kept in OLD_FOLDER: a
+/// setting was changed and changed back. True if FOLDER then holds an artefact of this identity:
+/// the stage can be skipped.
 bool recover_artifact(const std::filesystem::path& folder, const ArtifactIdentity& identity,
                       const std::filesystem::path& old_folder);
 

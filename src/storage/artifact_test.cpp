@@ -140,6 +140,26 @@ TEST_F(ArtifactTest, SupersededArtefactMovesAway) {
   EXPECT_EQ(read_file(folder_ / "data"), "4");
 }
 
+TEST_F(ArtifactTest, ASupersededOneIsPutBackInsteadOfMadeAgain) {
+  const ArtifactIdentity first = identity_of(R"({"a":1})"), second = identity_of(R"({"a":2})");
+  EXPECT_FALSE(artifact_kept(folder_, first, old_));
+  build(first, "1");
+  build(second, "2");
+  EXPECT_TRUE(artifact_kept(folder_, first, old_));
+  EXPECT_FALSE(artifact_kept(folder_, second, old_));
+  create_folder(partial_);  // what another run had begun is in nobody's way
+  EXPECT_TRUE(recover_artifact(folder_, first, old_));
+  EXPECT_EQ(read_file(folder_ / "data"), "1");
+  EXPECT_FALSE(artifact_kept(folder_, first, old_));
+  EXPECT_TRUE(artifact_kept(folder_, second, old_));
+  // One that was damaged meanwhile is not trusted.
+  write_file_atomic(old_ / ("models-Lua-" + second.fingerprint().substr(0, 8)) / "artifact.json",
+                    "{}");
+  EXPECT_FALSE(artifact_kept(folder_, second, old_));
+  EXPECT_FALSE(recover_artifact(folder_, second, old_));
+  EXPECT_EQ(read_file(folder_ / "data"), "1");
+}
+
 TEST_F(ArtifactTest, UnknownFolderInTheWayIsKept) {
   create_folder(folder_);
   write_file_atomic(folder_ / "mine", "notes");

@@ -9,6 +9,7 @@
 #include "autoencoder/saelens.hpp"
 #include "autoencoder/trainer.hpp"
 #include "core/error.hpp"
+#include "core/log.hpp"
 #include "core/rng.hpp"
 #include "model/model.hpp"
 #include "storage/files.hpp"
@@ -46,6 +47,19 @@ std::vector<std::string> inputs_of(const Study& study, const AutoencoderVariant&
   return inputs;
 }
 
+// Of a text that is read many times the dead and the densities are those of one reading.
+void warn_of_repeats(const BlockMixture& blocks, const std::string& autoencoder) {
+  const std::vector<double> passes = blocks.epochs();
+  for (size_t i = 0; i < passes.size(); ++i) {
+    if (passes[i] < 1.5) continue;
+    log_warning(
+        fmt::format("autoencoder {}: the {} tokens of {}'s validation text are read {:.1f} times; "
+                    "a smaller autoencoder.evaluation_tokens, or more text?",
+                    autoencoder, blocks.components()[i].shard->size(),
+                    blocks.components()[i].corpus, passes[i]));
+  }
+}
+
 // One split of all corpora that the autoencoder reads, in its blocks.
 std::unique_ptr<ModelActivationSource> activation_source(const Study& study,
                                                          const StageContext& context,
@@ -64,6 +78,7 @@ std::unique_ptr<ModelActivationSource> activation_source(const Study& study,
   const int64_t batches = (tokens + batch_tokens - 1) / batch_tokens;
   auto blocks = std::make_shared<const BlockMixture>(std::move(components), settings.block_size,
                                                      batches * settings.batch_blocks, seed);
+  if (split == std::string_view("validation")) warn_of_repeats(*blocks, which.name);
   auto network =
       std::make_shared<const Model>(load_checkpoint(context.input("model/" + which.model)));
   return std::make_unique<ModelActivationSource>(std::move(network), settings.tap,
@@ -163,8 +178,12 @@ void add_activations(const Study& study, const AutoencoderVariant& which, StageG
       encoding_seconds(n, n * study.autoencoder.training.expansion, study.matching.tokens) +
       forward_seconds(study.architecture, study.matching.tokens);
   stage.estimated_bytes = study.matching.tokens * (40 * 6 + 20);  // about 40 active features a row
+  const int64_t batch_tokens =
+      study.autoencoder.block_size * blocks_of_batch(study.autoencoder.block_size);
   stage.estimated_memory = activations_memory(std::min(study.matching.tokens, kShardRows)) +
-                           8 * n * n * study.autoencoder.training.expansion;
+                           8 * n * n * study.autoencoder.training.expansion +
+                           4 * study.architecture.parameter_count() +
+                           12 * batch_tokens * study.architecture.intermediate_size;
   stage.run = [&study, which](const StageContext& context) {
     HarvestConfig config;
     config.tap = study.autoencoder.tap;

@@ -96,6 +96,7 @@ void add_explanations(const Study& study, const std::string& name, StageGraph& g
   }
   Stage stage;
   stage.kind = "explanations";
+  stage.version = 2;
   stage.name = name;
   stage.inputs = {"activations/" + name,         "model/" + name,
                   "autoencoder/" + name,         "flow/flow",
@@ -124,7 +125,7 @@ void add_explanations(const Study& study, const std::string& name, StageGraph& g
         text.tokens, activations.token_positions,
         [&](int32_t id) { return tokenizer.token_bytes(id); }, study.autoencoder.block_size,
         text.document_corpora, text.corpus_names);
-    const std::vector<uint8_t> halves = document_halves(activations.documents);
+    const std::vector<uint8_t> halves = document_halves(activations.documents, text.tokens);
     RuleOptions options;
     options.min_tokens = study.matching.minimum_tokens;
     const RuleSearch search(attributes, halves, options);

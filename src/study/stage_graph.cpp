@@ -123,6 +123,9 @@ std::vector<StageStatus> StageGraph::plan(const fs::path& run, const std::string
     const auto existing = read_artifact(folder(run, stage.id()));
     if (existing && existing->fingerprint() == fingerprint) {
       status.state = StageState::kReady;
+    } else if (artifact_kept(folder(run, stage.id()), status.identity, run / ".old")) {
+      status.state = StageState::kKept;
+      status.reason = "made before a change, put back";
     } else if (artifact_begun(folder(run, stage.id()), status.identity)) {
       status.state = StageState::kPartial;
       status.reason = "begun, not finished";
@@ -145,7 +148,7 @@ void StageGraph::execute(const fs::path& run, const std::string& until) const {
     if (status.state == StageState::kReady) continue;
     throw_if_interrupted();
     const Stage& stage = *status.stage;
-    // A commit that a kill cut in half is finished, not done again.
+    // A commit that a kill cut in half is finished, and what is kept put back, not done again.
     if (recover_artifact(folder(run, stage.id()), status.identity, run / ".old")) continue;
     const auto start = std::chrono::steady_clock::now();
     ArtifactBuilder builder(folder(run, stage.id()), status.identity, run / ".old");

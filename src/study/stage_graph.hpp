@@ -34,13 +34,14 @@ struct Stage {
   std::string id() const { return kind + "/" + name; }
 };
 
-enum class StageState { kReady, kPartial, kStale, kMissing };
+enum class StageState { kReady, kKept, kPartial, kStale, kMissing };
 
 struct StageStatus {
   const Stage* stage = nullptr;
   ArtifactIdentity identity;
   StageState state = StageState::kMissing;
-  std::string reason;  ///< Why it must run: "l1_coefficient 3e-4 → 5e-4", "not built yet".
+  std::string reason;  ///< Why it must run (a kept one: be put back): "l1_coefficient 3e-4 → 5e-4",
+                       ///< "not built yet".
 };
 
 /// Stages in an order in which every input comes first. Fingerprints follow from the study alone,

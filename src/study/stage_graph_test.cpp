@@ -88,6 +88,20 @@ TEST_F(StageGraphTest, AChangeRerunsWhatDependsOnItAndSaysWhy) {
   EXPECT_FALSE(fs::is_empty(run_ / ".old"));  // superseded, not lost
 }
 
+TEST_F(StageGraphTest, WhatASettingHadMadeIsPutBackWithIt) {
+  execute(graph(3));
+  execute(graph(3, 5));
+  const auto plan = graph(3).plan(run_);
+  EXPECT_EQ(plan[0].state, StageState::kReady);
+  EXPECT_EQ(plan[1].state, StageState::kKept);
+  EXPECT_EQ(plan[2].state, StageState::kKept);
+  EXPECT_THAT(execute(graph(3)), ElementsAre());
+  EXPECT_EQ(number(run_ / "sum/all"), 9);
+  EXPECT_EQ(graph(3).plan(run_)[2].state, StageState::kReady);
+  EXPECT_THAT(execute(graph(3, 5)), ElementsAre());
+  EXPECT_EQ(number(run_ / "sum/all"), 18);
+}
+
 TEST_F(StageGraphTest, AFailureLosesNothingAndIsResumed) {
   fail_ = true;
   EXPECT_THROW(execute(graph(3)), Error);

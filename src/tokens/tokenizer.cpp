@@ -24,7 +24,11 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kSpaceSymbol = "\u2581";
 constexpr size_t kMaxCachedBytes = 48;
-constexpr size_t kMaxCachedParts = size_t{1} << 17;
+constexpr size_t kMaxCachedParts = size_t{1} << 18;  // of all workers, 150 bytes each
+
+size_t cached_parts_of_worker() {
+  return std::max(kMaxCachedParts / static_cast<size_t>(thread_count()), size_t{1} << 13);
+}
 
 struct TextHash : std::hash<std::string_view> {
   using is_transparent = void;
@@ -139,6 +143,7 @@ struct Tokenizer::Impl {
   }
 
   void encode_parts(std::string_view text, PartCache& cache, std::vector<int32_t>& ids) const {
+    const size_t most_parts = cached_parts_of_worker();
     for (size_t begin = 0, end; begin < text.size(); begin = end) {
       end = joints.part_end(text, begin);
       const std::string_view part = text.substr(begin, end - begin);
@@ -148,7 +153,7 @@ struct Tokenizer::Impl {
       }
       std::vector<int32_t> found = run_library(part);
       append(found, ids);
-      if (part.size() <= kMaxCachedBytes && cache.size() < kMaxCachedParts) {
+      if (part.size() <= kMaxCachedBytes && cache.size() < most_parts) {
         cache.emplace(part, std::move(found));
       }
     }

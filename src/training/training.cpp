@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -75,10 +76,10 @@ class TrainingState {
     std::ranges::copy(saved.read<float>("weights", shape), weights_.begin());
     m_ = saved.read<float>("m", shape);
     v_ = saved.read<float>("v", shape);
-    step = std::stoll(saved.metadata("step"));
+    step = number<int64_t>(saved, "step");
     validated = saved.metadata("validated") == "1";
-    final_loss = std::stod(saved.metadata("loss"));
-    metrics.truncate_to(std::stoll(saved.metadata("metrics_offset")));
+    final_loss = number<double>(saved, "loss");
+    metrics.truncate_to(number<int64_t>(saved, "metrics_offset"));
   }
 
   void save(LineLog& metrics) const {
@@ -101,6 +102,22 @@ class TrainingState {
   double final_loss = 0;
 
  private:
+  // A count of 0 or more, or a loss.
+  template <typename Number>
+  Number number(const SafetensorsFile& saved, const char* key) const {
+    const std::string text = saved.metadata(key);
+    Number value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || !(value >= 0) ||
+        !(static_cast<double>(value) < 1e18)) {
+      throw Error(
+          fmt::format("{}: damaged, its {} is {}, expected a number; delete it to train from the "
+                      "beginning",
+                      file_.string(), key, in_quotes(text)));
+    }
+    return value;
+  }
+
   std::span<float> weights_;
   fs::path file_;
   std::string identity_;
