@@ -235,6 +235,9 @@ mv unencoded run/activations/Lua
 mv run/explanations explained
 mkdir -p run/explanations/Lua
 echo '{"features": [{"feature": 99999, "text": "no such feature"}]}' >run/explanations/Lua/explanations.json
+# Nobody knows of which features these are; then they are said to be of the present ones.
+"$FEATFLOW" export run --format neuronpedia --model Lua --out unknown >/dev/null || fail "explanations of unknown features"
+cp explained/Lua/artifact.json run/explanations/Lua
 refused "feature 99999, but the model has" "$FEATFLOW" export run --format neuronpedia --model Lua --out z
 rm -r run/explanations
 mv explained run/explanations
