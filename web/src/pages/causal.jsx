@@ -92,8 +92,8 @@ function Edge({ check, known }) {
       <Medians check={check} />
       {check.classes.found_again?.pairs > 0 && (
         <p>
-          Nothing changes between <b>found again</b> pairs: the other feature is of a second autoencoder
-          of {check.parent} itself. What is flagged there is not {check.child}'s doing.
+          The other feature of a <b>found again</b> pair is of a second autoencoder of {check.parent} itself: only
+          the autoencoder and its text differ, not the model. What is flagged there is not {check.child}'s doing.
         </p>
       )}
       {groups.some((g) => g.points.length) && (
