@@ -8,9 +8,7 @@ std::vector<DocumentBlock> document_blocks(const TokenShard& text, int64_t block
   std::vector<DocumentBlock> blocks;
   for (int64_t d = 0; d < text.document_count(); ++d) {
     const int64_t begin = text.document_starts[static_cast<size_t>(d)];
-    const int64_t end = d + 1 < text.document_count()
-                            ? text.document_starts[static_cast<size_t>(d + 1)]
-                            : text.size();
+    const int64_t end = text.document_end(d);
     for (int64_t at = begin; at < end; at += block_size) {
       blocks.push_back({at, std::min(block_size, end - at), static_cast<int32_t>(d)});
     }

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -22,18 +21,6 @@ constexpr int64_t kShardsAtOnce = 2;  // loaded, while the visitor waits
 
 [[noreturn]] void fail(const Path& file, const std::string& what) {
   throw Error(fmt::format("{}: {}", file.string(), what));
-}
-
-int64_t read_feature_count(const SafetensorsFile& file) {
-  const std::string& text = file.metadata("feature_count");
-  int64_t count = 0;
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (code != std::errc() || end != text.data() + text.size() || count < 1 ||
-      count > kMaxFeatures) {
-    fail(file.path(),
-         fmt::format("feature_count is {}, expected a positive integer", in_quotes(text)));
-  }
-  return count;
 }
 
 std::vector<std::string> read_corpus_names(const SafetensorsFile& file) {
@@ -94,7 +81,7 @@ void validate(const FeatureActivations& a, const Path& file) {
 FeatureActivations load_file(const Path& path) {
   const SafetensorsFile file(path);
   FeatureActivations a;
-  a.rows.feature_count = read_feature_count(file);
+  a.rows.feature_count = file.metadata_integer("feature_count", 1, kMaxFeatures);
   a.model = file.metadata("model");
   a.autoencoder = file.metadata("autoencoder");
   a.corpus = file.metadata("corpus");
@@ -216,7 +203,7 @@ ActivationShards::ActivationShards(const Path& file_or_folder) {
     most_rows_ = std::max(most_rows_, offsets - 1);
   }
   const SafetensorsFile first(files_.front());
-  about_.rows.feature_count = read_feature_count(first);
+  about_.rows.feature_count = first.metadata_integer("feature_count", 1, kMaxFeatures);
   about_.model = first.metadata("model");
   about_.autoencoder = first.metadata("autoencoder");
   about_.corpus = first.metadata("corpus");

@@ -159,6 +159,10 @@ TEST_F(Saelens, SaysWhatItCannotRead) {
   EXPECT_THAT(error_with([](Json& c) { c["reshape_activations"] = "hook_z"; }),
               testing::HasSubstr("reshape_activations"));
   EXPECT_THAT(error_with([](Json& c) { c["d_in"] = -1; }), testing::HasSubstr("d_in is '-1'"));
+  const std::string deep(400'000, '[');
+  write_file_atomic(folder_ / "cfg.json",
+                    R"({"architecture": )" + deep + std::string(400'000, ']') + "}");
+  EXPECT_THAT(error(), testing::HasSubstr("architecture is a list, expected a string"));
   EXPECT_THAT(error_with([](Json& c) { c["d_in"] = 1e300; }), testing::HasSubstr("d_in"));
   EXPECT_THAT(error_with([](Json& c) { c["d_in"] = uint64_t{18446744073709551615u}; }),
               testing::HasSubstr("d_in"));

@@ -43,8 +43,7 @@ StageGraph bring_up_to_date(const SavedStudy& saved, const std::string& run,
   StageGraph graph = build_stages(saved.study, run);
   const std::set<std::string> training = {"model", "sweep", "extension", "autoencoder"};
   for (const StageStatus& status : graph.plan(run, until)) {
-    const bool made = status.state == StageState::kReady || status.state == StageState::kKept;
-    if (made || !training.contains(status.stage->kind)) continue;
+    if (!status.to_do() || !training.contains(status.stage->kind)) continue;
     throw Error(fmt::format(
         "{}: {} is not ready ({}), and this command trains nothing; featflow run STUDY.toml --out "
         "{} does, featflow status {} says what else is left",

@@ -36,10 +36,6 @@ std::string shell_quoted(const std::string& text) {
   return quoted + "'";
 }
 
-bool is_to_do(const StageStatus& status) {
-  return status.state != StageState::kReady && status.state != StageState::kKept;
-}
-
 // What does the same again: another --set would make other results.
 std::string command_line(const RunOptions& options, const CommonOptions& common) {
   std::string line = "featflow run " + shell_quoted(options.study);
@@ -71,14 +67,13 @@ void print_plan(const std::vector<StageStatus>& plan, const std::filesystem::pat
   int64_t bytes = 0, memory = 0;
   log_info(fmt::format("{:<44} {:<8} {:>10}  {}", "stage", "state", "about", "why"));
   for (const StageStatus& status : plan) {
-    const bool to_do = is_to_do(status);
-    if (to_do) {
+    if (status.to_do()) {
       seconds += status.stage->estimated_seconds;
       bytes += status.stage->estimated_bytes;
       memory = std::max(memory, kProcessMemory + status.stage->estimated_memory);
     }
     log_info(fmt::format("{:<44} {:<8} {:>10}  {}", status.stage->id(), state_name(status.state),
-                         to_do ? human_seconds(status.stage->estimated_seconds) : "",
+                         status.to_do() ? human_seconds(status.stage->estimated_seconds) : "",
                          status.reason));
   }
   log_info(fmt::format("in all about {}, {} of memory, {} on disk, in {}", human_seconds(seconds),
@@ -95,7 +90,7 @@ void print_plan(const std::vector<StageStatus>& plan, const std::filesystem::pat
 void require_disk(const std::vector<StageStatus>& plan, const std::filesystem::path& run) {
   int64_t needed = 0;
   for (const StageStatus& status : plan) {
-    if (is_to_do(status)) needed += status.stage->estimated_bytes;
+    if (status.to_do()) needed += status.stage->estimated_bytes;
   }
   std::filesystem::path existing = std::filesystem::absolute(run);
   while (!std::filesystem::exists(existing)) existing = existing.parent_path();

@@ -203,7 +203,7 @@ void run_sae_train(const TrainOptions& options, const CommonOptions& common) {
                          derive_seed(seed, "blocks"));
   } else {
     info.hook_name = options.tensor;
-    inputs["activations"] = hash_file(options.activations) + " " + options.tensor;
+    inputs["activations/" + options.tensor] = hash_file(options.activations);
     seed = seed_of(inputs);
     source = std::make_unique<FileActivationSource>(options.activations, options.tensor,
                                                     options.batch_rows, options.settings.tokens,

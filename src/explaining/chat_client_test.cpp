@@ -208,6 +208,12 @@ TEST_F(ChatClientTest, ASessionKeepsRepliesAndCountsWhatTheyUse) {
     EXPECT_EQ(session.totals().used.input, 70);
     EXPECT_EQ(session.totals().used.output, 3);
   }
+  // Lines whose counts nobody could add up are no replies.
+  const std::filesystem::path store = options(server.base_url(), folder).replies;
+  write_file_atomic(store, read_file(store) +
+                               R"({"key": "k", "reply": "r", "input_tokens": 9000000000000000000, )"
+                               R"("output_tokens": 1, "usage_estimated": false})"
+                               "\n");
   LanguageModelSession session(options(server.base_url(), folder));
   EXPECT_EQ(session.ask(prompt).text, "yes");
   EXPECT_EQ(session.totals().used.total(), 0);

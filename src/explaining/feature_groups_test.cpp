@@ -26,6 +26,18 @@ TEST(FeatureGroups, FollowTheActivation) {
   EXPECT_THAT(groups, ::testing::ElementsAre(FeatureGroup::kPunctuation, FeatureGroup::kFormatting,
                                              FeatureGroup::kCode, FeatureGroup::kLanguage,
                                              FeatureGroup::kLanguage));
+  // Without the prose nothing is left that code could be told from.
+  TokenShard program = text;
+  program.tokens.resize(6);
+  program.document_starts = {0};
+  positions.resize(6);
+  const TextAttributes of_code = text_attributes(
+      program, positions, [&](int32_t id) { return vocabulary[static_cast<size_t>(id)]; }, 24);
+  const DenseRows code_rows(dense.begin(), dense.begin() + 6);
+  EXPECT_THAT(
+      feature_groups(transpose(activations_from_dense(code_rows, 5).rows), of_code),
+      ::testing::ElementsAre(FeatureGroup::kPunctuation, FeatureGroup::kFormatting,
+                             FeatureGroup::kCode, FeatureGroup::kCode, FeatureGroup::kLanguage));
   EXPECT_THAT(group_shares(groups, {0, 1, 2, 4}), ::testing::ElementsAre(0.25, 0.25, 0.25, 0.25));
   EXPECT_THAT(group_shares(groups, {}), ::testing::ElementsAre(0, 0, 0, 0));
   EXPECT_THAT(group_shares_by_mass(groups, std::vector<double>{5, 4, 3, 3, 0}),

@@ -277,6 +277,14 @@ TEST_F(LanguageModelExplanationsTest, WhatWasExplainedAlikeStays) {
   explain_by_language_model(retrained, std::vector{1}, own);
   EXPECT_THAT(written(), ElementsAre(1));
   EXPECT_EQ(json::parse(read_file(own.out))["activations"], "another");
+  // Rows that are none are left out.
+  explain(own, {0});
+  auto rows = nlohmann::ordered_json::parse(read_file(own.out));
+  rows["features"].push_back(7);
+  rows["features"].push_back({{"feature", "x"}});
+  write_file_atomic(own.out, rows.dump());
+  explain(own, {1});
+  EXPECT_THAT(written(), ElementsAre(0, 1));
   // A file that is damaged is replaced.
   write_file_atomic(own.out, "{\"features\": [");
   explain(own, {0});

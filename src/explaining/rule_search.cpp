@@ -420,9 +420,7 @@ std::vector<uint8_t> document_halves(std::span<const int32_t> documents, const T
   std::unordered_map<std::string, uint8_t> seen;  // by content
   for (int64_t d = 0; d < text.document_count(); ++d) {
     const auto begin = static_cast<size_t>(text.document_starts[static_cast<size_t>(d)]);
-    const size_t end = d + 1 < text.document_count()
-                           ? static_cast<size_t>(text.document_starts[static_cast<size_t>(d) + 1])
-                           : text.tokens.size();
+    const auto end = static_cast<size_t>(text.document_end(d));
     Hasher hasher;
     hasher.update(std::as_bytes(std::span(text.tokens).subspan(begin, end - begin)));
     half_of_document.push_back(seen.emplace(hasher.hex(), d & 1).first->second);

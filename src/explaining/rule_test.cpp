@@ -17,7 +17,8 @@ class RuleWords : public ::testing::Test {
   }
   std::string words(RuleKey key, std::vector<RuleGroup> groups,
                     std::vector<int64_t> attributes = {}) const {
-    static const std::vector<std::string> tokens = {"a", " b", "\n", "\t", "<script>", "e"};
+    static const std::vector<std::string> tokens = {"a",        " b", "\n",    "\t",
+                                                    "<script>", "e",  "\r\x1b"};
     return describe({key, std::move(groups), std::move(attributes), 0}, text_,
                     [](int32_t id) { return tokens[static_cast<size_t>(id)]; });
   }
@@ -31,6 +32,11 @@ TEST_F(RuleWords, ListsOfTokens) {
   EXPECT_EQ(words(RuleKey::kPrevious, {{-1, 0, 1}, {-1, 6, 1}}, {0}),
             "a digit after `a` or the window's beginning");
   EXPECT_EQ(words(RuleKey::kPrevious, {{-1, 0, 1}}, {2}), "any token after `a`, in a comment");
+}
+
+TEST_F(RuleWords, ControlCharactersAreEscaped) {
+  text_.vocab_size = 7;
+  EXPECT_EQ(words(RuleKey::kToken, {{6, -1, 1}}), "`\\r\\x1b`");
 }
 
 TEST_F(RuleWords, PairsAreGroupedByWhatTheyShare) {

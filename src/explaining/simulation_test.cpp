@@ -39,6 +39,14 @@ TEST(Simulation, RefusesWhatIsNoListOfThisLength) {
   }
 }
 
+TEST(Simulation, ReadsEachByteOfAHostileReplyOnce) {
+  // With a look back for every bracket these would take hours.
+  EXPECT_FALSE(parse_integers("[" + std::string(4 << 20, ']'), 3, 9));
+  std::string lists;
+  for (int i = 0; i < 1 << 20; ++i) lists += "[x]";
+  EXPECT_THAT(parse_integers("[0, 3, 9] " + lists, 3, 9), Optional(ElementsAre(0, 3, 9)));
+}
+
 /// Ranks counted pair by pair, and r from the definition by long double sums.
 double reference_r(const std::vector<double>& x, const std::vector<double>& y) {
   const auto n = static_cast<long double>(x.size());

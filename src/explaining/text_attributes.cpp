@@ -377,8 +377,7 @@ TextAttributes text_attributes(const TokenShard& text, std::span<const int64_t> 
   for (int64_t d = 0; d < text.document_count() && row < token_positions.size(); ++d) {
     const auto index = static_cast<size_t>(d);
     const int64_t begin = text.document_starts[index];
-    const int64_t end =
-        d + 1 < text.document_count() ? text.document_starts[index + 1] : text.size();
+    const int64_t end = text.document_end(d);
     if (token_positions[row] >= end) continue;
     DocumentWalk walk(text, vocabulary, begin, end, window);
     for (int64_t at = begin; at < end; ++at) {

@@ -8,11 +8,8 @@ namespace featflow {
 TextWindow window_around(const TokenShard& text, int64_t position, int64_t before, int64_t after) {
   const int64_t document = text.document_of(position);
   const int64_t document_begin = text.document_starts[static_cast<size_t>(document)];
-  const int64_t document_end = document + 1 < text.document_count()
-                                   ? text.document_starts[static_cast<size_t>(document) + 1]
-                                   : text.size();
-  return {std::max(document_begin, position - before), std::min(document_end, position + after + 1),
-          position};
+  return {std::max(document_begin, position - before),
+          std::min(text.document_end(document), position + after + 1), position};
 }
 
 std::span<const int32_t> tokens_in(const TokenShard& text, const TextWindow& window) {

@@ -42,6 +42,10 @@ TEST(TokenSet, StringsOfSeveralTokensAreCreditedAtTheLast) {
   const TokenSetRows several = find_token_set({"s", {{1, 2}, {2, 1}}}, stream, positions);
   EXPECT_THAT(several.rows, ElementsAre(1, 3, 4, 5));
   EXPECT_DOUBLE_EQ(several.probability, 2 * 0.5 * 0.5);
+  // A string behind another is credited once.
+  const TokenSetRows nested = find_token_set({"s", {{2}, {1, 2}}}, stream, positions);
+  EXPECT_EQ(nested.rows, single.rows);
+  EXPECT_DOUBLE_EQ(nested.probability, single.probability);
   EXPECT_TRUE(find_token_set({"s", {{9}}}, stream, positions).rows.empty());
   EXPECT_THROW(find_token_set({"s", {{9}}}, stream, std::vector<int64_t>{8}), Error);
 }

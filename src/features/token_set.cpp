@@ -57,13 +57,6 @@ TokenSet token_set_of_word(const Tokenizer& tokenizer, std::string_view word,
     }
   }
   sort_unique(set.strings);
-  // Where a longer string ends, so does a shorter one that is its end: it adds no row.
-  const std::vector<std::vector<int32_t>> all = set.strings;
-  std::erase_if(set.strings, [&](const std::vector<int32_t>& string) {
-    return std::ranges::any_of(all, [&](const std::vector<int32_t>& end) {
-      return end.size() < string.size() && std::equal(end.rbegin(), end.rend(), string.rbegin());
-    });
-  });
   return set;
 }
 
@@ -131,7 +124,14 @@ TokenSetRows find_token_set(const TokenSet& set, std::span<const int32_t> stream
     }
   }
   if (result.row_count == 0) return result;
+  // Where a longer string ends, so does a shorter one that is its end: it adds no row.
+  const auto has_another_at_its_end = [&](const std::vector<int32_t>& string) {
+    return std::ranges::any_of(set.strings, [&](const std::vector<int32_t>& end) {
+      return end.size() < string.size() && std::equal(end.rbegin(), end.rend(), string.rbegin());
+    });
+  };
   for (const std::vector<int32_t>& string : set.strings) {
+    if (has_another_at_its_end(string)) continue;
     double probability = 1;
     for (const int32_t id : string) {
       probability *= static_cast<double>(counts[id]) / static_cast<double>(result.row_count);

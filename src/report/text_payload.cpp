@@ -28,9 +28,7 @@ std::vector<TextSample> choose_samples(const FeatureActivations& activations,
       const int64_t document =
           documents[c][static_cast<size_t>((2 * i + 1) * count / (2 * chosen))];
       const int64_t start = text.document_starts[static_cast<size_t>(document)];
-      const int64_t end = document + 1 < text.document_count()
-                              ? text.document_starts[static_cast<size_t>(document + 1)]
-                              : text.size();
+      const int64_t end = text.document_end(document);
       const int64_t begin = start + std::max<int64_t>(0, end - start - tokens) / 2;
       samples.push_back({activations.corpora.empty() ? -1 : static_cast<int>(c),
                          document,

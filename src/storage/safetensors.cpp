@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -170,6 +171,17 @@ const std::string& SafetensorsFile::metadata(const std::string& key) const {
                             path().string(), in_quotes(key)));
   }
   return entry->second;
+}
+
+int64_t SafetensorsFile::metadata_integer(const std::string& key, int64_t low, int64_t high) const {
+  const std::string& text = metadata(key);
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < low || value > high) {
+    throw Error(fmt::format("{}: metadata {} is {}, expected an integer from {} to {}",
+                            path().string(), key, in_quotes(text), low, high));
+  }
+  return value;
 }
 
 const TensorInfo& SafetensorsFile::info(std::string_view name) const {

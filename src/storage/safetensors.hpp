@@ -42,6 +42,8 @@ class SafetensorsFile {
   const Metadata& metadata() const;
   /// Throws Error if the key is absent.
   const std::string& metadata(const std::string& key) const;
+  /// The same as a decimal number; throws Error if it is none from `low` to `high`.
+  int64_t metadata_integer(const std::string& key, int64_t low, int64_t high) const;
   const std::vector<TensorInfo>& tensors() const;  ///< In order of their offsets.
   bool contains(std::string_view name) const;
   /// Throws Error naming the file and the nearest tensor name if absent.

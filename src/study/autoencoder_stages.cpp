@@ -61,11 +61,9 @@ void warn_of_repeats(const BlockMixture& blocks, const std::string& autoencoder)
 }
 
 // One split of all corpora that the autoencoder reads, in its blocks.
-std::unique_ptr<ModelActivationSource> activation_source(const Study& study,
-                                                         const StageContext& context,
-                                                         const AutoencoderVariant& which,
-                                                         const char* split, int64_t tokens,
-                                                         uint64_t seed) {
+std::shared_ptr<const BlockMixture> text_blocks(const Study& study, const StageContext& context,
+                                                const AutoencoderVariant& which, const char* split,
+                                                int64_t tokens, uint64_t seed) {
   const AutoencoderSettings& settings = study.autoencoder;
   std::vector<MixtureComponent> components;
   for (const std::string& corpus : study.corpora_seen(which.text_of)) {
@@ -76,13 +74,8 @@ std::unique_ptr<ModelActivationSource> activation_source(const Study& study,
   }
   const int64_t batch_tokens = settings.block_size * settings.batch_blocks;
   const int64_t batches = (tokens + batch_tokens - 1) / batch_tokens;
-  auto blocks = std::make_shared<const BlockMixture>(std::move(components), settings.block_size,
-                                                     batches * settings.batch_blocks, seed);
-  if (split == std::string_view("validation")) warn_of_repeats(*blocks, which.name);
-  auto network =
-      std::make_shared<const Model>(load_checkpoint(context.input("model/" + which.model)));
-  return std::make_unique<ModelActivationSource>(std::move(network), settings.tap,
-                                                 std::move(blocks), settings.batch_blocks);
+  return std::make_shared<const BlockMixture>(std::move(components), settings.block_size,
+                                              batches * settings.batch_blocks, seed);
 }
 
 void add_training(const Study& study, const AutoencoderVariant& which, StageGraph& graph) {
@@ -105,13 +98,16 @@ void add_training(const Study& study, const AutoencoderVariant& which, StageGrap
   stage.estimated_memory = autoencoder_memory(n, n * settings.training.expansion,
                                               settings.block_size * settings.batch_blocks);
   stage.run = [&study, which, settings, seed](const StageContext& context) {
-    const auto source = activation_source(study, context, which, "train", settings.tokens,
-                                          derive_seed(seed, "blocks"));
+    ModelActivationSource source(
+        std::make_shared<const Model>(load_checkpoint(context.input("model/" + which.model))),
+        settings.tap,
+        text_blocks(study, context, which, "train", settings.tokens, derive_seed(seed, "blocks")),
+        settings.batch_blocks);
     AutoencoderTraining training = settings.training;
-    training.steps = source->batch_count();
+    training.steps = source.batch_count();
     training.seed = seed;
     const Autoencoder trained =
-        train_autoencoder(training, *source, context.folder, "autoencoder " + which.name);
+        train_autoencoder(training, source, context.folder, "autoencoder " + which.name);
     SaelensInfo info;
     info.model_name = which.model;
     info.hook_name = settings.tap;
@@ -145,9 +141,13 @@ void add_evaluation(const Study& study, const AutoencoderVariant& which, StageGr
   stage.run = [&study, which, seed](const StageContext& context) {
     const Autoencoder autoencoder =
         load_saelens(context.input("autoencoder/" + which.name)).autoencoder;
-    const Model model(load_checkpoint(context.input("model/" + which.model)));
-    const auto source = activation_source(study, context, which, "validation",
-                                          study.autoencoder.evaluation_tokens, seed);
+    const auto model =
+        std::make_shared<const Model>(load_checkpoint(context.input("model/" + which.model)));
+    const auto blocks =
+        text_blocks(study, context, which, "validation", study.autoencoder.evaluation_tokens, seed);
+    warn_of_repeats(*blocks, which.name);
+    ModelActivationSource source(model, study.autoencoder.tap, blocks,
+                                 study.autoencoder.batch_blocks);
     std::vector<std::pair<std::string, TokenShard>> texts;
     for (const std::string& corpus : study.corpora_seen(which.text_of)) {
       texts.emplace_back(
@@ -160,7 +160,7 @@ void add_evaluation(const Study& study, const AutoencoderVariant& which, StageGr
     config.l1_coefficient = which.l1_coefficient;
     write_file_atomic(
         context.folder / "evaluation.json",
-        to_json(evaluate_autoencoder(model, autoencoder, *source, texts, config)) + "\n");
+        to_json(evaluate_autoencoder(*model, autoencoder, source, texts, config)) + "\n");
   };
   graph.add(std::move(stage));
 }
@@ -203,6 +203,12 @@ void add_activations(const Study& study, const AutoencoderVariant& which, StageG
 void check_settings(const Study& study) {
   const AutoencoderSettings& settings = study.autoencoder;
   check_autoencoder_training(settings.training);
+  std::vector<double> table = settings.l1_table;  // each value is an autoencoder of its own
+  std::ranges::sort(table);
+  if ((!table.empty() && table.front() < 0) || std::ranges::adjacent_find(table) != table.end()) {
+    throw Error(fmt::format("autoencoder.l1_table is [{}], expected different values of 0 or more",
+                            fmt::join(settings.l1_table, ", ")));
+  }
   input_size(study);  // refuses a tap that there is none of
   const int64_t most = study.architecture.max_position_embeddings;
   if (settings.block_size > most) {

@@ -37,34 +37,34 @@ EdgeSample sampled_features(const Study& study, const std::filesystem::path& fol
                      study.controls.causal_features, rng);
 }
 
+void append(const char* feature_class, const std::vector<FeaturePair>& found,
+            std::vector<ClassifiedPair>& pairs) {
+  for (const FeaturePair& pair : found) {
+    pairs.push_back({feature_class, {}, {pair.feature_a, pair.feature_b, pair.correlation}});
+  }
+}
+
 std::vector<ClassifiedPair> sampled_pairs(const Study& study, const StageContext& context,
                                           const std::string& parent, const std::string& child,
                                           uint64_t seed) {
   const EdgeSample sample = sampled_features(
       study, context.input("matching/" + edge_name(parent, child)), Rng(seed, "features"));
   std::vector<ClassifiedPair> pairs;
-  const auto append = [&](const char* feature_class, const std::vector<FeaturePair>& found) {
-    for (const FeaturePair& pair : found) {
-      pairs.push_back({feature_class, {}, {pair.feature_a, pair.feature_b, pair.correlation}});
-    }
-  };
-  append("persisting", sample.persisting);
-  append("disappearing", sample.disappearing);
-  append("emerging", sample.emerging);
+  append("persisting", sample.persisting, pairs);
+  append("disappearing", sample.disappearing, pairs);
+  append("emerging", sample.emerging, pairs);
   return pairs;
 }
 
 // What two autoencoders of one model make of a match: features of the parent with their best match
 // in its second autoencoder P′ (definitions 14).
-std::vector<CausalPair> found_again_pairs(const Study& study, const StageContext& context,
-                                          const std::string& parent, const std::string& second,
-                                          uint64_t seed) {
+std::vector<ClassifiedPair> found_again_pairs(const Study& study, const StageContext& context,
+                                              const std::string& parent, const std::string& second,
+                                              uint64_t seed) {
   const EdgeSample sample = sampled_features(
       study, context.input("matching/" + edge_name(parent, second)), Rng(seed, "found again"));
-  std::vector<CausalPair> pairs;
-  for (const FeaturePair& pair : sample.persisting) {
-    pairs.push_back({pair.feature_a, pair.feature_b, pair.correlation});
-  }
+  std::vector<ClassifiedPair> pairs;
+  append("found_again", sample.persisting, pairs);
   return pairs;
 }
 
@@ -192,15 +192,17 @@ void add_edge(const Study& study, const std::string& parent, const std::string& 
       const auto file = context.input("case_studies/case_studies") / "case_studies.json";
       std::ranges::move(case_study_pairs(file, parent, child), std::back_inserter(pairs));
     }
-    std::vector<CausalPair> features;
-    for (const ClassifiedPair& pair : pairs) features.push_back(pair.pair);
-    std::vector<CausalResult> results =
-        causal_results(study, context.input, own, own_autoencoder(study, child), features);
+    const auto check = [&](const AutoencoderVariant& other,
+                           const std::vector<ClassifiedPair>& classified) {
+      std::vector<CausalPair> features;
+      for (const ClassifiedPair& pair : classified) features.push_back(pair.pair);
+      return causal_results(study, context.input, own, other, features);
+    };
+    std::vector<CausalResult> results = check(own_autoencoder(study, child), pairs);
     if (ceiling) {
-      features = found_again_pairs(study, context, parent, second.name, config.seed);
-      for (const CausalPair& pair : features) pairs.push_back({"found_again", {}, pair});
-      std::ranges::move(causal_results(study, context.input, own, second, features),
-                        std::back_inserter(results));
+      auto again = found_again_pairs(study, context, parent, second.name, config.seed);
+      std::ranges::move(check(second, again), std::back_inserter(results));
+      std::ranges::move(again, std::back_inserter(pairs));
     }
 
     json classes = json::object(), rows = json::array();

@@ -42,6 +42,7 @@ struct StageStatus {
   StageState state = StageState::kMissing;
   std::string reason;  ///< Why it must run (a kept one: be put back): "l1_coefficient 3e-4 → 5e-4",
                        ///< "not built yet".
+  bool to_do() const { return state != StageState::kReady && state != StageState::kKept; }
 };
 
 /// Stages in an order in which every input comes first. Fingerprints follow from the study alone,

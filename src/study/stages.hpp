@@ -28,8 +28,7 @@ namespace featflow {
 StageGraph build_stages(const Study& study, const std::filesystem::path& run = {});
 
 // The parts of build_stages, in order.
-/// Throws Error if a loaded model's folder or tokenizer is missing.
-void check_loaded_models(const Study& study);
+void check_loaded_models(const Study& study);  // their folders and tokenizers
 void add_text_stages(const Study& study, StageGraph& graph);
 void add_model_stages(const Study& study, StageGraph& graph);
 void add_autoencoder_stages(const Study& study, StageGraph& graph);

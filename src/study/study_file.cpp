@@ -408,17 +408,6 @@ void check_training(const Study& study, const std::string& where) {
   }
 }
 
-// Each value is an autoencoder with a name of its own.
-void check_l1_table(const AutoencoderSettings& settings, const std::string& where) {
-  std::vector<double> values = settings.l1_table;
-  std::ranges::sort(values);
-  const bool same = std::ranges::adjacent_find(values) != values.end();
-  if (!same && (values.empty() || values.front() >= 0)) return;
-  throw Error(
-      fmt::format("{}: autoencoder.l1_table is [{}], expected different values of 0 or more", where,
-                  fmt::join(settings.l1_table, ", ")));
-}
-
 }  // namespace
 
 Study parse_study(const std::string& toml_text, const std::string& where, const fs::path& folder,
@@ -486,7 +475,6 @@ Study parse_study(const std::string& toml_text, const std::string& where, const 
   sort_by_descent(study.models, where);
   adopt_loaded_models(study, root.contains("architecture"));
   check_training(study, where);
-  check_l1_table(study.autoencoder, where);
   parse_bytes(study.matching.memory, where + ": matching.memory");
   if (study.autoencoder.tap.empty()) {
     study.autoencoder.tap =

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 
 #include "core/error.hpp"
@@ -13,18 +12,6 @@ namespace featflow {
 namespace {
 
 constexpr int64_t kMostIn16Bits = 65536;
-
-int64_t vocab_size_of(const SafetensorsFile& file) {
-  const std::string& text = file.metadata("vocab_size");
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1 ||
-      value > std::numeric_limits<int32_t>::max()) {
-    throw Error(fmt::format("{}: metadata vocab_size is {}, expected a positive integer",
-                            file.path().string(), in_quotes(text)));
-  }
-  return value;
-}
 
 void check(const TokenShard& shard, const std::string& where) {
   for (size_t i = 0; i < shard.tokens.size(); ++i) {
@@ -55,6 +42,11 @@ int64_t TokenShard::document_of(int64_t position) const {
   FEATFLOW_CHECK(position >= 0 && position < size(), "position outside the shard");
   const auto after = std::upper_bound(document_starts.begin(), document_starts.end(), position);
   return after - document_starts.begin() - 1;
+}
+
+int64_t TokenShard::document_end(int64_t document) const {
+  return document + 1 < document_count() ? document_starts.at(static_cast<size_t>(document) + 1)
+                                         : size();
 }
 
 TokenShard tokenize(const Tokenizer& tokenizer, const std::vector<std::string>& documents) {
@@ -91,7 +83,7 @@ void save_token_shard(const TokenShard& shard, const std::filesystem::path& file
 TokenShard load_token_shard(const std::filesystem::path& path) {
   const SafetensorsFile file(path);
   TokenShard shard;
-  shard.vocab_size = vocab_size_of(file);
+  shard.vocab_size = file.metadata_integer("vocab_size", 1, std::numeric_limits<int32_t>::max());
   if (file.info("tokens").dtype == DType::kU16) {
     const std::vector<uint16_t> narrow = file.read<uint16_t>("tokens", {-1});
     shard.tokens.assign(narrow.begin(), narrow.end());

@@ -19,6 +19,7 @@ struct TokenShard {
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }
   int64_t document_count() const { return static_cast<int64_t>(document_starts.size()); }
   int64_t document_of(int64_t position) const;
+  int64_t document_end(int64_t document) const;  ///< starts[d+1], of the last one size().
 };
 
 TokenShard tokenize(const Tokenizer& tokenizer, const std::vector<std::string>& documents);

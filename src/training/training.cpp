@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
@@ -63,7 +64,7 @@ class TrainingState {
         v_(weights.size(), 0.0f) {}
 
   // Takes up a run that was broken off; otherwise step stays 0.
-  void load(LineLog& metrics) {
+  void load(LineLog& metrics, int64_t steps) {
     if (!fs::exists(file_)) return metrics.truncate_to(0);
     const SafetensorsFile saved(file_);
     if (saved.metadata("run") != identity_) {
@@ -76,10 +77,11 @@ class TrainingState {
     std::ranges::copy(saved.read<float>("weights", shape), weights_.begin());
     m_ = saved.read<float>("m", shape);
     v_ = saved.read<float>("v", shape);
-    step = number<int64_t>(saved, "step");
+    step = saved.metadata_integer("step", 0, steps);
     validated = saved.metadata("validated") == "1";
-    final_loss = number<double>(saved, "loss");
-    metrics.truncate_to(number<int64_t>(saved, "metrics_offset"));
+    final_loss = std::strtod(saved.metadata("loss").c_str(), nullptr);  // for the summary alone
+    metrics.truncate_to(
+        saved.metadata_integer("metrics_offset", 0, std::numeric_limits<int64_t>::max()));
   }
 
   void save(LineLog& metrics) const {
@@ -102,22 +104,6 @@ class TrainingState {
   double final_loss = 0;
 
  private:
-  // A count of 0 or more, or a loss.
-  template <typename Number>
-  Number number(const SafetensorsFile& saved, const char* key) const {
-    const std::string text = saved.metadata(key);
-    Number value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size() || !(value >= 0) ||
-        !(static_cast<double>(value) < 1e18)) {
-      throw Error(
-          fmt::format("{}: damaged, its {} is {}, expected a number; delete it to train from the "
-                      "beginning",
-                      file_.string(), key, in_quotes(text)));
-    }
-    return value;
-  }
-
   std::span<float> weights_;
   fs::path file_;
   std::string identity_;
@@ -185,7 +171,7 @@ TrainedModel train_model(const Checkpoint& start, const TrainingConfig& config,
   create_folder(work_folder);
   LineLog metrics(work_folder / "metrics.jsonl");
   TrainingState state(network.weights(), work_folder, run_identity(start, config, text));
-  state.load(metrics);
+  state.load(metrics, steps);
   const int64_t first_step = state.step;
   log_start(label, config, steps, network.layout().size(), text, first_step);
 

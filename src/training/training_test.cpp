@@ -175,6 +175,14 @@ TEST(Training, KilledAndResumedGivesTheSameBytes) {
                Killed);
   EXPECT_TRUE(std::filesystem::exists(broken / "checkpoint.safetensors"));
   EXPECT_GT(metrics_of(broken.path()).size(), 7u);
+  const std::string kept = read_file(broken / "checkpoint.safetensors");
+  std::string damaged = kept;
+  damaged.replace(damaged.find(R"("step":"7")"), 10, R"("step":"x")");
+  write_file_atomic(broken / "checkpoint.safetensors", damaged);
+  EXPECT_THAT([&] { train_model(start, config, text, validate, broken.path(), "broken"); },
+              testing::ThrowsMessage<Error>(
+                  testing::HasSubstr("metadata step is 'x', expected an integer from 0")));
+  write_file_atomic(broken / "checkpoint.safetensors", kept);
   const TrainedModel resumed = train_model(start, config, text, validate, broken.path(), "broken");
 
   ASSERT_EQ(resumed.checkpoint.tensors.size(), expected.checkpoint.tensors.size());

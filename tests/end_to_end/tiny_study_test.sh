@@ -149,6 +149,8 @@ cmp run/tokenizer/tokenizer/tokenizer.model loaded/model/Lua/tokenizer.model || 
 "$FEATFLOW" sae train --activations cache.safetensors --tensor blocks.0.mlp.hook_post \
   --batch-rows 2 --tokens 40 --expansion 2 --out sae2 >/dev/null || fail "sae train --activations"
 "$FEATFLOW" sae eval sae --model run/model/Lua --data family/lua.jsonl --tokens 4000 >/dev/null || fail "sae eval"
+"$FEATFLOW" sae eval sae --model run/model/Lua --data family/lua.jsonl --tokens 4000 --block-size 8 2>&1 >/dev/null |
+  grep -q 'was trained on blocks of 24' || fail "no warning of other blocks"
 "$FEATFLOW" activations --model run/model/Lua --sae sae --data family/lua.jsonl --out acts >/dev/null ||
   fail activations
 "$FEATFLOW" match acts acts --out matched --json | grep -q '"features_a"' || fail match
