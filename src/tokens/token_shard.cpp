@@ -80,18 +80,18 @@ void save_token_shard(const TokenShard& shard, const std::filesystem::path& file
   write_safetensors(file, tensors, {{"vocab_size", std::to_string(shard.vocab_size)}});
 }
 
-TokenShard load_token_shard(const std::filesystem::path& path) {
-  const SafetensorsFile file(path);
+TokenShard load_token_shard(const std::filesystem::path& file) {
+  const SafetensorsFile tensors(file);
   TokenShard shard;
-  shard.vocab_size = file.metadata_integer("vocab_size", 1, std::numeric_limits<int32_t>::max());
-  if (file.info("tokens").dtype == DType::kU16) {
-    const std::vector<uint16_t> narrow = file.read<uint16_t>("tokens", {-1});
+  shard.vocab_size = tensors.metadata_integer("vocab_size", 1, std::numeric_limits<int32_t>::max());
+  if (tensors.info("tokens").dtype == DType::kU16) {
+    const std::vector<uint16_t> narrow = tensors.read<uint16_t>("tokens", {-1});
     shard.tokens.assign(narrow.begin(), narrow.end());
   } else {
-    shard.tokens = file.read<int32_t>("tokens", {-1});
+    shard.tokens = tensors.read<int32_t>("tokens", {-1});
   }
-  shard.document_starts = file.read<int64_t>("document_starts", {-1});
-  check(shard, path.string());
+  shard.document_starts = tensors.read<int64_t>("document_starts", {-1});
+  check(shard, file.string());
   return shard;
 }
 
