@@ -62,22 +62,34 @@ const char* state_name(StageState state) {
   return "";
 }
 
-void print_plan(const std::vector<StageStatus>& plan, const std::filesystem::path& run) {
+int64_t stage_memory(const StageStatus& status) {
+  return kProcessMemory + status.stage->estimated_memory;
+}
+
+std::string plan_table(const std::vector<StageStatus>& plan, const std::filesystem::path& run) {
   double seconds = 0;
   int64_t bytes = 0, memory = 0;
-  log_info(fmt::format("{:<44} {:<8} {:>10}  {}", "stage", "state", "about", "why"));
+  std::string out = fmt::format("{:<44} {:<8} {:>10}  {}\n", "stage", "state", "about", "why");
   for (const StageStatus& status : plan) {
     if (status.to_do()) {
       seconds += status.stage->estimated_seconds;
       bytes += status.stage->estimated_bytes;
-      memory = std::max(memory, kProcessMemory + status.stage->estimated_memory);
+      memory = std::max(memory, stage_memory(status));
     }
-    log_info(fmt::format("{:<44} {:<8} {:>10}  {}", status.stage->id(), state_name(status.state),
-                         status.to_do() ? human_seconds(status.stage->estimated_seconds) : "",
-                         status.reason));
+    out += fmt::format("{:<44} {:<8} {:>10}  {}\n", status.stage->id(), state_name(status.state),
+                       status.to_do() ? human_seconds(status.stage->estimated_seconds) : "",
+                       status.reason);
   }
-  log_info(fmt::format("in all about {}, {} of memory, {} on disk, in {}", human_seconds(seconds),
-                       human_bytes(memory), human_bytes(bytes), run.string()));
+  return out + fmt::format("in all about {}, {} of memory, {} on disk, in {}",
+                           human_seconds(seconds), human_bytes(memory), human_bytes(bytes),
+                           run.string());
+}
+
+void warn_of_memory(const std::vector<StageStatus>& plan) {
+  int64_t memory = 0;
+  for (const StageStatus& status : plan) {
+    if (status.to_do()) memory = std::max(memory, stage_memory(status));
+  }
   if (const int64_t available = available_memory_bytes(); available > 0 && available < memory) {
     log_warning(
         fmt::format("{} of memory are available, about {} expected; a smaller "
@@ -116,7 +128,8 @@ void run_study(const RunOptions& options, const CommonOptions& common) {
   if (options.dry_run) {
     const auto plan = graph.plan(run, options.until);
     if (!common.json) {
-      print_plan(plan, run);
+      fmt::print("{}\n", plan_table(plan, run));
+      warn_of_memory(plan);
       return;
     }
     nlohmann::ordered_json stages = nlohmann::ordered_json::array();
@@ -126,7 +139,7 @@ void run_study(const RunOptions& options, const CommonOptions& common) {
                         {"reason", status.reason},
                         {"estimated_seconds", status.stage->estimated_seconds},
                         {"estimated_bytes", status.stage->estimated_bytes},
-                        {"estimated_memory", kProcessMemory + status.stage->estimated_memory}});
+                        {"estimated_memory", stage_memory(status)}});
     }
     print_json({{"study", study.name}, {"run", run.string()}, {"stages", stages}});
     return;
@@ -142,7 +155,8 @@ void run_study(const RunOptions& options, const CommonOptions& common) {
   {
     const auto plan = graph.plan(run, options.until);
     require_disk(plan, run);
-    print_plan(plan, run);
+    log_info(plan_table(plan, run));
+    warn_of_memory(plan);
   }
   const RunFolder held(run, study, text, provenance);
   try {

@@ -100,7 +100,7 @@ void add_pair(const Study& study, const MatchedPair& pair, StageGraph& graph) {
   }
   stage.config = config.dump();
   stage.inputs = {"activations/" + pair.a, "activations/" + pair.b};
-  stage.estimated_seconds = correlation_seconds(study.matching.tokens) * (pair.edge ? 4 : 2);
+  stage.estimated_seconds = correlation_seconds(study.matching.tokens) * (pair.edge ? 6 : 2);
   stage.estimated_bytes = 10 << 20;
   // A copy of one side, a transpose of the other; for an edge beside both, which are in memory.
   stage.estimated_memory = (pair.edge ? 2 * activations_memory(study.matching.tokens) : 0) +

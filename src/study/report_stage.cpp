@@ -185,7 +185,8 @@ void add_report_stage(const Study& study, const std::filesystem::path& run, Stag
                       {"controls", controls},
                       {"report", canonical(study.report)}}
                      .dump();
-  stage.estimated_seconds = 10;
+  stage.estimated_seconds =  // mostly which features are active together
+      2 + 1.3e-5 * static_cast<double>(study.matching.tokens * std::ssize(models));
   stage.estimated_bytes = 25 << 20;
   stage.run = [&study](const StageContext& context) {
     const ReportInputs report = report_inputs(study, context);

@@ -58,7 +58,7 @@ void add_verdict(const Study& study, const std::string& parent, const std::strin
   }
   // Two cross-fits of a pair and two of three, each on halves of the rows.
   stage.estimated_seconds =
-      study.matching.groups > 0 ? 6 * correlation_seconds(study.matching.tokens) : 1;
+      study.matching.groups > 0 ? 12 * correlation_seconds(study.matching.tokens) : 1;
   stage.estimated_bytes = 2 << 20;
   stage.estimated_memory = 7 * activations_memory(study.matching.tokens);
   stage.run = [&study, names, seed](const StageContext& context) {

@@ -84,7 +84,7 @@ same_bytes run first || fail "a second run changed bytes"
 same_bytes run again || fail "two runs differ"
 
 # A changed key reruns what depends on it, and says why.
-"$FEATFLOW" run family/tiny.toml --out run --set matching.threshold=0.7 --dry-run 2>plan.txt
+"$FEATFLOW" run family/tiny.toml --out run --set matching.threshold=0.7 --dry-run >plan.txt
 grep -q 'matching.*threshold 0.8 → 0.7' plan.txt || fail "no reason: $(grep stale plan.txt)"
 grep -E '^model/' plan.txt | grep -q stale && fail "a threshold made models stale"
 "$FEATFLOW" run family/tiny.toml --out run --set matching.threshold=0.7 -q >/dev/null
