@@ -175,7 +175,7 @@ function autoencoders(rows) {
     { title: 'explained loss', value: [(e) => e.explained_loss?.zero, (e) => e.explained_loss?.mean], high: 1,
       format: (v) => percent(v, 1), tints: [color(0), color(1)], names: ['zero ablation', 'mean ablation'] },
   ];
-  const left = Math.min(220, 28 + Math.max(...rows.map((r) => textWidth(r.name))));
+  const left = Math.min(240, 36 + Math.max(...rows.map((r) => textWidth(r.name))));
   const width = (kWidth - left - 20) / 2, step = 44, top = 92;
   const parts = rows.map((row, i) => text(left - 8, top + step * i + 17, row.name, { 'text-anchor': 'end' }));
   panels.forEach(({ title, value, high, format, tints, names }, k) => {
