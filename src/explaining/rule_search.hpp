@@ -29,7 +29,7 @@ struct RuleExplanation {
   double fit_score = 0;                ///< Pearson on the fitted half.
   std::optional<double> score;         ///< Pearson of predicted with true activation.
   std::optional<double> spearman;      ///< Of their ranks, ties in the middle.
-  std::optional<double> token_score;   ///< Pearson of E[f | token], the most identity can do.
+  std::optional<double> token_score;   ///< Pearson of E[f | token] with it.
   std::array<int64_t, 2> active = {};  ///< Active tokens: fitted half, scored half.
 };
 

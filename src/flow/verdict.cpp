@@ -247,7 +247,7 @@ std::string summary_line(const SideVerdict& side, double threshold) {
   const VerdictCounts& counts = side.at(threshold);
   std::string unchanged;
   if (counts.both_same_mixture) {
-    unchanged = fmt::format("; without a change of the model {}",
+    unchanged = fmt::format("; a third autoencoder of the unchanged model {}",
                             percent(*counts.both_same_mixture, counts.found_again));
   }
   return fmt::format("share {} ({} of {}) · ceiling {} ({}) · conditional {} ({} of {}{})",

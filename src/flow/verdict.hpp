@@ -47,8 +47,7 @@ struct SideVerdict {
   /// Found again, without a match in the other model's first autoencoder but with one in its
   /// second: which of the two autoencoders is asked decides.
   std::vector<int32_t> seed_dependent;
-  /// Neither in the other model nor found again: this autoencoder's own, of which the edge says
-  /// nothing.
+  /// Neither in the other model nor found again in its own: the edge says nothing of it.
   std::vector<int32_t> unresolved;
   std::vector<int32_t> unmeasurable, silent;
   std::vector<VerdictCounts> thresholds;  ///< 0.30, 0.35 … 0.95 and τ, not below any floor.

@@ -84,10 +84,9 @@ TEST(Verdict, SaysExactlyWhatWasPlanted) {
   EXPECT_EQ(child.at(0.8).found_again, 4);
   EXPECT_EQ(child.at(0.8).both, 1);
   EXPECT_EQ(child.at(0.8).same_mixture, std::nullopt);
-  EXPECT_EQ(
-      summary_line(parent, 0.8),
-      "share 33.3% (2 of 6) · ceiling 50.0% (3) · conditional 33.3% (1 of 3; without a change "
-      "of the model 33.3%)");
+  EXPECT_EQ(summary_line(parent, 0.8),
+            "share 33.3% (2 of 6) · ceiling 50.0% (3) · conditional 33.3% (1 of 3; a third "
+            "autoencoder of the unchanged model 33.3%)");
 }
 
 /// Dense float64 correlations and the wording of definitions 15, one feature at a time.
@@ -185,8 +184,8 @@ TEST(Verdict, OfNothingHasNoShares) {
       edge_verdict({&nothing, &nothing, &nothing, &nothing, &nothing, &nothing});
   EXPECT_THAT(verdict.of_parent.silent, ElementsAre(0, 1));
   EXPECT_EQ(summary_line(verdict.of_parent, 0.8),
-            "share – (0 of 0) · ceiling – (0) · conditional – (0 of 0; without a change of the "
-            "model –)");
+            "share – (0 of 0) · ceiling – (0) · conditional – (0 of 0; a third autoencoder of the "
+            "unchanged model –)");
   EXPECT_TRUE(to_json(verdict)["parent_features"]["thresholds"][0]["share"].is_null());
 }
 

@@ -143,7 +143,7 @@ void add_report_stage(const Study& study, const std::filesystem::path& run, Stag
   Stage stage;
   stage.kind = "report";
   stage.name = "report";
-  stage.version = 2;
+  stage.version = 3;
   stage.inputs = {"flow/flow", "matching_text/matching_text", "tokenizer/tokenizer"};
   json models = json::array(), controls = json::array();
   for (const ModelSettings& model : study.family()) {

@@ -94,8 +94,8 @@ export function Methods({ comparison, sweep }) {
         The same parents merged by each method, at the balance point of each. A feature of a parent is{' '}
         <b>retained</b> if it still fires on the same text: the merged model is read through the parent's own
         autoencoder, and the feature's activations there correlate with those in the parent at{' '}
-        {fixed(comparison.threshold, 2)} or more, over {count(comparison.tokens)} tokens. No new autoencoder
-        comes between, so no seed does.
+        {fixed(comparison.threshold, 2)} or more, over {count(comparison.tokens)} tokens. No second autoencoder
+        comes between; features that another seed would not find are counted too.
       </p>
       <Table>
         <caption>

@@ -53,10 +53,10 @@ export function Nulls({ edges }) {
   const kinds = [...new Set(tested.flatMap((e) => e.nulls.map((n) => n.null)))].filter((kind) => kNulls[kind]);
   return (
     <>
-      <h3>Matches by chance</h3>
+      <h3>Matches under nulls</h3>
       <p>
         The best of many partners correlates with something even where there is nothing to find. Each null
-        breaks what a match is about and looks for the best partners again. A match is <b>significant</b> if its
+        keeps only a part of what two models share and looks for the best partners again. A match is <b>significant</b> if its
         correlation is too high for the null's features of its density, at a false discovery rate of{' '}
         {percent(alpha, 0)}; it is <b>above its own null</b> if the null never gave that very feature as much.
       </p>
@@ -101,8 +101,8 @@ export function Controls({ edges }) {
     <>
       <h3>Controls: what other comparisons give</h3>
       <p>
-        The same matching with models that stand beside the family. Read the shares of the edges above
-        against these.
+        The same matching with models that stand beside the family. Their autoencoders read the base's text, those
+        of fine-tunes the new domain too; so compare them with the seed alone, and the edges with their ceilings.
       </p>
       <Table>
         <caption>Shares of measurable features with a match, with 95% intervals where they were cross-fitted.</caption>

@@ -28,11 +28,12 @@ function Ceilings({ edges }) {
       <p>
         Two autoencoders of one and the same model do not find the same features either. The <b>ceiling</b> is
         the share of features that a second autoencoder of the <i>same</i> model finds again, trained with
-        another seed on the child's text: no share across the edge can be expected to be above it. <b>Given
-        found again</b> is the share among those features alone. Of a parent's, below it, is the share of them that
-        a third autoencoder of the parent finds too: what it would be <b>without a change</b> of the model, about, so
-        the difference is what the edge itself did. The <b>seed alone</b> is the ceiling where the text is the
-        model's own, too.
+        another seed on the child's text: about the share that would match if the model had not changed. The
+        child's ceiling has the same text on both sides, its share has not. <b>Given found again</b> is the share
+        among those features alone. Of a parent's, below it, is the share of them that a third autoencoder of the
+        parent finds too, on the parent's own text: about what it would be <b>without a change</b> of the model; the
+        rest is the model's change, but also other text, and one seed. The <b>seed alone</b> is the ceiling where
+        the text is the model's own. These two are counts on all rows.
       </p>
       <Table>
         <caption>
@@ -104,9 +105,9 @@ function Verdicts({ edges }) {
       <p>
         A feature without a match has <b>disappeared</b> (the parent's) or <b>emerged</b> (the child's) only if a
         second autoencoder of its own model finds it again, and neither autoencoder of the other model does. That
-        is an upper bound: some would be missed by two autoencoders of an unchanged model, too. If
-        the other model's second one does, the verdict would depend on a <b>seed</b>. A feature that is not found
-        again either is <b>unresolved</b>: it belongs to this one autoencoder, and the edge says nothing of it.
+        is no bound: two autoencoders of an unchanged model would miss some too, and unresolved features may have
+        disappeared as well. If the other model's second one does, the verdict would depend on a <b>seed</b>. A
+        feature that is not found again either is <b>unresolved</b>: the edge says nothing of it.
       </p>
       <Table>
         <caption>Features by verdict, at the matching threshold.</caption>
@@ -180,7 +181,7 @@ export function ShareCurves({ models, edges, threshold }) {
       <h3>Share against threshold</h3>
       <p>
         The share of measurable features with a match, if a match were r at least so much
-        {ceilings ? '; dashed, the ceiling' : ''}{level ? '; the ring is what chance gives at the threshold of this report' : ''}.
+        {ceilings ? '; dashed, the ceiling' : ''}{level ? '; the ring is what the null named beside it gives at the threshold of this report' : ''}.
       </p>
       <div class="small-multiples">
         {edges.map((e) => <Curve edge={e} threshold={threshold} colors={colors} />)}

@@ -10,7 +10,7 @@ function BalanceInterval({ interval }) {
     .filter(([share]) => share > 0);
   return (
     <p>
-      With other documents the balance point would be between{' '}
+      With the documents of the half that chose it drawn anew, the balance points found lie between{' '}
       <b>{fixed(interval.low, 3)}</b> and <b>{fixed(interval.high, 3)}</b> ({percent(interval.level, 0)} interval over{' '}
       {count(interval.resamples)} resamples of {count(interval.documents_a)} and {count(interval.documents_b)} documents)
       {odd.length ? `; ${odd.map(([share, what]) => `in ${percent(share)} of them the curves have ${what} crossing`).join(', ')}` : ''}.

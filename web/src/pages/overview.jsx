@@ -21,15 +21,15 @@ function Sentences({ flow }) {
           ({percent(r.into_any / r.measurable)}) persist into {r.fine_tunes.length > 1
             ? `at least one of ${list(r.fine_tunes)}, ${count(r.into_all)} of them into ${r.fine_tunes.length === 2 ? 'both' : 'all'}`
             : r.fine_tunes[0]};
-          the other {count(r.measurable - r.into_any)} disappear.
+          the other {count(r.measurable - r.into_any)} have no match there.
         </li>
       ))}
       {flow.merges.map((m) => (
         <li>
           <b>{count(m.traced)}</b> of the {count(m.measurable)} measurable features of {m.model} can be
           traced back to {list(m.parents.map((p) => p.parent), 'or')}: {count(m.from_base)} of them further
-          to {list(m.bases, 'or')}, while {count(m.emerged_in_fine_tuning)} emerged in fine-tuning.{' '}
-          {count(m.emerged_at_merge)} emerged at the merge itself.
+          to {list(m.bases, 'or')}, while {count(m.emerged_in_fine_tuning)} have no match there: they emerged in
+          fine-tuning, as the paper says. {count(m.emerged_at_merge)} have none in either parent.
         </li>
       ))}
     </ul>
@@ -42,8 +42,8 @@ function CrossFits({ edges }) {
     <>
       <h3>Cross-fitted shares</h3>
       <p>
-        Partners are chosen on half of the documents and r is measured on the other half, so that the best of
-        many is not paid for by chance. In brackets the 95% interval over documents.
+        Partners are chosen on half of the documents and r is measured on the other half, so that r
+        is not measured where the partner was chosen. In brackets the 95% interval over documents.
       </p>
       <Table>
         <thead><tr><th>edge</th><th>persist, of the parent</th><th>persist, of the child</th></tr></thead>
@@ -190,7 +190,8 @@ export function Overview({ overview, route }) {
             A feature <b>persists</b> along an edge if some feature of the other model correlates with it
             at {fixed(flow.threshold, 2)} or more over the same {count(flow.rows)} tokens of held-out text.
             Otherwise it <b>disappears</b> (the parent's) or <b>emerges</b> (the child's). One feature may
-            match several, so the two ends of a ribbon have different counts.
+            match several, so the two ends of a ribbon have different counts. The words are the paper's, for
+            features without a match: another autoencoder of the same model may not find them either.
           </p>
           <FlowAtThreshold models={models} flow={flow} route={route} />
           <p class="muted">
