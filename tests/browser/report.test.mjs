@@ -103,7 +103,7 @@ test('the merge has its interval and the other methods', async () => {
   await page.click('header nav a[href="#/merge"]');
   await settled(page);
   assert.ok(await page.$('.chart svg rect.band'), 'the interval is a band');
-  assert.match(await page.textContent('main'), /balance point would be between \d\.\d{3} and \d\.\d{3}/);
+  assert.match(await page.textContent('main'), /balance points found lie between \d\.\d{3} and \d\.\d{3}/);
   const methods = await tableRows(page, 'Methods at their balance points');
   assert.deepEqual(methods.map((row) => row[0].split(/ \(|this/)[0]),
     ['slerp', 'linear', 'ties', 'Base, unmerged', 'Lua, unmerged', 'Stories, unmerged']);

@@ -52,7 +52,7 @@ function Curves({ methods, curves, a, b }) {
       <div class="small-multiples">{chart(a, 1)}{chart(b, 2)}</div>
       <p class="muted">
         A ring is a method's balance point, the thick line through it the interval of t. Methods with task vectors
-        do not end in the parents: at t = 0 the base has {a}'s task vector alone added to it, times λ.
+        do not end in the parents: at t = 0 the base has {a}'s task vector alone added to it, times its scale.
       </p>
     </>
   );
