@@ -66,30 +66,34 @@ int64_t stage_memory(const StageStatus& status) {
   return kProcessMemory + status.stage->estimated_memory;
 }
 
+int64_t peak_memory(const std::vector<StageStatus>& plan) {
+  int64_t most = 0;
+  for (const StageStatus& status : plan) {
+    if (status.to_do()) most = std::max(most, stage_memory(status));
+  }
+  return most;
+}
+
 std::string plan_table(const std::vector<StageStatus>& plan, const std::filesystem::path& run) {
   double seconds = 0;
-  int64_t bytes = 0, memory = 0;
+  int64_t bytes = 0;
   std::string out = fmt::format("{:<44} {:<8} {:>10}  {}\n", "stage", "state", "about", "why");
   for (const StageStatus& status : plan) {
     if (status.to_do()) {
       seconds += status.stage->estimated_seconds;
       bytes += status.stage->estimated_bytes;
-      memory = std::max(memory, stage_memory(status));
     }
     out += fmt::format("{:<44} {:<8} {:>10}  {}\n", status.stage->id(), state_name(status.state),
                        status.to_do() ? human_seconds(status.stage->estimated_seconds) : "",
                        status.reason);
   }
   return out + fmt::format("in all about {}, {} of memory, {} on disk, in {}",
-                           human_seconds(seconds), human_bytes(memory), human_bytes(bytes),
-                           run.string());
+                           human_seconds(seconds), human_bytes(peak_memory(plan)),
+                           human_bytes(bytes), run.string());
 }
 
 void warn_of_memory(const std::vector<StageStatus>& plan) {
-  int64_t memory = 0;
-  for (const StageStatus& status : plan) {
-    if (status.to_do()) memory = std::max(memory, stage_memory(status));
-  }
+  const int64_t memory = peak_memory(plan);
   if (const int64_t available = available_memory_bytes(); available > 0 && available < memory) {
     log_warning(
         fmt::format("{} of memory are available, about {} expected; a smaller "

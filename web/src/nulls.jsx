@@ -56,8 +56,8 @@ export function Nulls({ edges }) {
       <h3>Matches under nulls</h3>
       <p>
         The best of many partners correlates with something even where there is nothing to find. Each null
-        keeps only a part of what two models share and looks for the best partners again. A match is <b>significant</b> if its
-        correlation is too high for the null's features of its density, at a false discovery rate of{' '}
+        keeps only a part of what two models share and looks for the best partners again. A match
+        is <b>significant</b> if its correlation is too high for the null's features of its density, at a false discovery rate of{' '}
         {percent(alpha, 0)}; it is <b>above its own null</b> if the null never gave that very feature as much.
       </p>
       <ul class="sentences">{kinds.map((kind) => <li><b>{kNulls[kind][0]}</b>: {kNulls[kind][1]}.</li>)}</ul>

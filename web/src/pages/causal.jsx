@@ -121,8 +121,8 @@ export function Causal({ overview }) {
         Two features that fire together need not do the same. Here each is removed from its own model, and the
         change of the loss is noted token by token: the <b>correlation of effects</b> says whether removing the
         one hurts where removing the other does. It depends on the rest of either model too, so a low one does not
-        show that the feature itself has changed; and where a feature is off it has no effect. The <b>cosine</b> compares the directions in which they write,
-        the <b>logit weights</b> the tokens that they promote. Features that disappear or emerge are held
+        show that the feature itself has changed; and where a feature is off it has no effect. The <b>cosine</b> compares
+        the directions in which they write, the <b>logit weights</b> the tokens that they promote. Features that disappear or emerge are held
         against their best partner all the same.
       </p>
       {overview.causal.map((check) => <Edge check={check} known={known} />)}

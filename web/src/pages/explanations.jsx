@@ -136,8 +136,9 @@ export function Explanations({ overview }) {
     <>
       <h1>Explanations</h1>
       <p>
-        Each explanation is a rule that was searched for, and is scored by how well it predicts the feature on other text. <b>Token identity
-        alone</b> predicts from the current token and nothing else: an explanation that scores no better predicts no more than a table of means by token does.
+        Each explanation is a rule that was searched for, and is scored by how well it predicts the feature on other
+        text. <b>Token identity alone</b> predicts from the current token and nothing else: an explanation that scores
+        no better predicts no more than a table of means by token does.
       </p>
       {models.length > 0 && (
         <>

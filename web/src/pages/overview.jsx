@@ -28,8 +28,8 @@ function Sentences({ flow }) {
         <li>
           <b>{count(m.traced)}</b> of the {count(m.measurable)} measurable features of {m.model} can be
           traced back to {list(m.parents.map((p) => p.parent), 'or')}: {count(m.from_base)} of them further
-          to {list(m.bases, 'or')}, while {count(m.emerged_in_fine_tuning)} have no match there: they emerged in
-          fine-tuning, as the paper says. {count(m.emerged_at_merge)} have none in either parent.
+          to {list(m.bases, 'or')}, while {count(m.emerged_in_fine_tuning)} have no match there (the paper's
+          "emerged in fine-tuning"). {count(m.emerged_at_merge)} have none in either parent.
         </li>
       ))}
     </ul>
@@ -42,8 +42,8 @@ function CrossFits({ edges }) {
     <>
       <h3>Cross-fitted shares</h3>
       <p>
-        Partners are chosen on half of the documents and r is measured on the other half, so that r
-        is not measured where the partner was chosen. In brackets the 95% interval over documents.
+        Partners are chosen on half of the documents and r is measured on the other half, so that
+        no partner looks good merely on the text that chose it. In brackets the 95% interval over documents.
       </p>
       <Table>
         <thead><tr><th>edge</th><th>persist, of the parent</th><th>persist, of the child</th></tr></thead>
